@@ -1,0 +1,21 @@
+/* file.h - whole files: read at once, and written so that a reader never sees half of one. */
+#ifndef CAMRUN_FILE_H
+#define CAMRUN_FILE_H
+
+#include "engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Reads a regular file; *data is malloc'ed and the caller frees it (also where the file is empty). */
+bool cr_file_read(const char *path, unsigned char **data, size_t *bytes, cr_error *err);
+
+/* Writes to a temporary file beside path, then renames it over path: on failure path is what it was before. A path that is
+ * not a regular file, such as /dev/stdout, is written to directly. */
+bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,30 @@
+/* image.h - pictures as 8-bit RGB, read from files and written as PNG. */
+#ifndef CAMRUN_IMAGE_H
+#define CAMRUN_IMAGE_H
+
+#include "engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cr_image {
+    int w, h;
+    unsigned char *rgb; /* (h, w, 3) */
+} cr_image;
+
+/* A black picture. False where w x h is empty or too large to hold. */
+bool cr_image_create(cr_image *image, int w, int h, cr_error *err);
+/* Frees the pixels and leaves an empty image; harmless on a zeroed one. */
+void cr_image_free(cr_image *image);
+
+/* PNG, JPEG, BMP, GIF (first frame), TGA and PNM, told apart by content. The result is that of Pillow's
+ * Image.open(path).convert("RGB"): grey is replicated, a palette looked up, alpha dropped and not blended, EXIF orientation
+ * not applied. Of 16-bit samples the high byte is taken. */
+bool cr_image_load(cr_image *image, const char *path, cr_error *err);
+bool cr_image_write_png(const cr_image *image, const char *path, cr_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

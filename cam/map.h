@@ -1,0 +1,31 @@
+/* map.h - the numerics between a signed class activation map and one in [0,1] at the size of the network's input. */
+#ifndef CAMRUN_MAP_H
+#define CAMRUN_MAP_H
+
+#include "engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Smallest and largest of n values; false where one is NaN or infinite. */
+bool cr_map_range(const float *map, size_t n, float *min, float *max, cr_error *err);
+
+/* map = max(map, 0); map -= min(map); map /= 1e-7 + max(map). A map with nothing above zero becomes all zero. False,
+ * leaving it as it is, where a value is NaN or infinite. */
+bool cr_map_normalize(float *map, size_t n, cr_error *err);
+
+/* in (h, w) -> out (oh, ow), bilinear, pixel centres at half-integers, clamped at the borders: torch's interpolate with
+ * align_corners=False and OpenCV's INTER_LINEAR. */
+void cr_map_resize(float *out, int oh, int ow, const float *in, int h, int w);
+
+/* raw signed map (h, w) -> out (oh, ow): normalised, then resized. */
+bool cr_map_finish(float *out, int oh, int ow, const float *raw, int h, int w, cr_error *err);
+
+/* maps (n_maps, n) -> out (n): the mean over maps of their positive parts, normalised. */
+bool cr_map_merge(float *out, const float *maps, int n_maps, size_t n, cr_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
