@@ -13,14 +13,19 @@ typedef struct cr_image {
     unsigned char *rgb; /* (h, w, 3) */
 } cr_image;
 
+/* Pixels x0 <= x < x1, y0 <= y < y1. */
+typedef struct cr_rect {
+    int x0, y0, x1, y1;
+} cr_rect;
+
 /* A black picture. False where w x h is empty or too large to hold. */
 bool cr_image_create(cr_image *image, int w, int h, cr_error *err);
 /* Frees the pixels and leaves an empty image; harmless on a zeroed one. */
 void cr_image_free(cr_image *image);
 
 /* PNG, JPEG, BMP, GIF (first frame), TGA and PNM, told apart by content. The result is that of Pillow's
- * Image.open(path).convert("RGB"): grey is replicated, a palette looked up, alpha dropped and not blended, EXIF orientation
- * not applied. Of 16-bit samples the high byte is taken. */
+ * Image.open(path).convert("RGB"): grey is replicated, a palette looked up, alpha dropped and not blended, EXIF
+ * orientation not applied. Of 16-bit samples the high byte is taken. */
 bool cr_image_load(cr_image *image, const char *path, cr_error *err);
 bool cr_image_write_png(const cr_image *image, const char *path, cr_error *err);
 

@@ -13,8 +13,8 @@ enum { CR_NPY_DIMS = 4 };
 /* float32, C order, 0 to CR_NPY_DIMS dimensions. */
 bool cr_npy_write(const char *path, const float *data, int ndim, const int *dims, cr_error *err);
 
-/* Reads little-endian float32 or float64 (narrowed to float32) in C order, versions 1 to 3 of the format. *data is malloc'ed
- * and the caller frees it. */
+/* Reads little-endian float32 or float64 (narrowed to float32) in C order, versions 1 to 3 of the format. *data is
+ * malloc'ed and the caller frees it. */
 bool cr_npy_read(const char *path, float **data, int *ndim, int dims[CR_NPY_DIMS], cr_error *err);
 
 #ifdef __cplusplus

@@ -2,14 +2,16 @@
 #ifndef CAMRUN_RESIZE_H
 #define CAMRUN_RESIZE_H
 
-#include "engine.h"
+#include "image.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* in (h, w, channels) -> out (oh, ow, channels), every value equal to Pillow's Image.resize((ow, oh), BILINEAR). */
-bool cr_resize(unsigned char *out, int oh, int ow, const unsigned char *in, int h, int w, int channels, cr_error *err);
+/* Resizes in (h, w, channels) to (oh, ow, channels) and writes the part of it that lies in window to out. Every value
+ * equals that of Pillow's Image.resize((ow, oh), BILINEAR). Time and memory go with the window and not with oh x ow. */
+bool cr_resize(unsigned char *out, cr_rect window, int oh, int ow, const unsigned char *in, int h, int w, int channels,
+               cr_error *err);
 
 #ifdef __cplusplus
 }

@@ -26,26 +26,22 @@ typedef struct cr_geometry {
     int w, h;               /* of the network's input */
 } cr_geometry;
 
-/* Pixels x0 <= x < x1, y0 <= y < y1. */
-typedef struct cr_rect {
-    int x0, y0, x1, y1;
-} cr_rect;
-
 /* Resize 256, crop 224, ImageNet's mean and std. */
 cr_transform cr_transform_default(void);
 
 /* What the transform does to a photo_w x photo_h picture. False where a size is not positive or too large. */
-bool cr_transform_geometry(const cr_transform *transform, int photo_w, int photo_h, cr_geometry *geometry, cr_error *err);
+bool cr_transform_geometry(const cr_transform *transform, int photo_w, int photo_h, cr_geometry *geometry,
+                           cr_error *err);
 
-/* out: (channels, geometry->h, geometry->w), channels 1 or 3; geometry as cr_transform_geometry gave it for this photo. */
+/* out: (channels, geometry->h, geometry->w), channels 1 or 3; geometry as cr_transform_geometry gave it for the photo. */
 bool cr_transform_apply(float *out, int channels, const cr_image *photo, const cr_transform *transform,
                         const cr_geometry *geometry, cr_error *err);
 
 /* The part of the photograph the network saw: pixels whose centres lie inside the crop. */
 cr_rect cr_geometry_seen(const cr_geometry *geometry);
 
-/* map (geometry->h, geometry->w) -> out (photo_h, photo_w): at each pixel's centre the map's bilinear value; 0 where the
- * network saw nothing. */
+/* map (geometry->h, geometry->w) -> out (photo_h, photo_w): at each pixel's centre the map's bilinear value; 0 where
+ * the network saw nothing. */
 void cr_geometry_unmap(float *out, const float *map, const cr_geometry *geometry);
 
 #ifdef __cplusplus
