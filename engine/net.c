@@ -207,7 +207,7 @@ int cr_net_find(const cr_net *net, const char *name, cr_error *err)
         return inside;
 
     /* Name the layers that share the longest beginning with what was asked for. */
-    char near[192] = "";
+    char near[4 * (CR_NAME_SIZE + 2)] = "";
     size_t best = 0;
     for (int i = 1; i < net->n_nodes; i++) {
         size_t common = 0;

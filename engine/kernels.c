@@ -1,0 +1,292 @@
+/* kernels.c - the fast kernels, written once with the compilers' vector extensions.
+ *
+ * The Makefile compiles this file once per instruction set, with KERNELS=<name of the table>, VEC_BYTES=<vector size>,
+ * OC_VECS and TILE_PIXELS=<register tile> and the flags that enable the set. A vec holds VL channels of one pixel.
+ *
+ * The one idea of the convolution is its register tile: OC_VECS vectors of output channels times TILE_PIXELS pixels are
+ * accumulated in registers over all taps and input channels; each step loads OC_VECS vectors of weights, which
+ * every pixel shares, and broadcasts one input value per pixel. AVX-512 has 32 registers: 2 x 14 accumulators + 2
+ * weights. Each output is one sum in a fixed order, whatever tile it falls in, so bits do not depend on threads or
+ * batch. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+
+enum { VL = VEC_BYTES / 4, OC_TILE = OC_VECS * VL };
+
+typedef float vec __attribute__((vector_size(VEC_BYTES), may_alias));
+typedef float vec_unaligned __attribute__((vector_size(VEC_BYTES), may_alias, aligned(4)));
+typedef int32_t ivec __attribute__((vector_size(VEC_BYTES), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec load(const float *p)
+{
+    return *(const vec *)p;
+}
+
+INLINE void store(float *p, vec v)
+{
+    *(vec *)p = v;
+}
+
+/* max(v, 0) that keeps NaN: lanes below zero are cleared. */
+INLINE vec relu_vec(vec v)
+{
+    return (vec)((ivec)v & ~(v < 0.0f));
+}
+
+/* ---- convolution ---- */
+
+/* R rows x P pixels x OC_TILE channels. R, P and col (x.col) are constants in every call, so the loops over them
+ * unroll and acc lives in registers. */
+INLINE void conv_tile(const conv_task *task, const float *w, const float *x, float *y, const float *add, int oc0, int R,
+                      int P, ptrdiff_t col)
+{
+    vec acc[TILE_PIXELS][OC_VECS];
+    for (int v = 0; v < OC_VECS; v++) {
+        vec bias = task->bias ? load(task->bias + oc0 + v * VL) : (vec){0};
+        for (int p = 0; p < R * P; p++)
+            acc[p][v] = bias;
+    }
+
+    for (int block = 0; block < task->n_in; block++, x += task->x.block)
+        for (int t = 0; t < task->n_taps; t++) {
+            const float *at = x + task->tap[t];
+            for (int ic = 0; ic < task->in_block; ic++, at++, w += OC_TILE) {
+                vec weight[OC_VECS];
+                for (int v = 0; v < OC_VECS; v++)
+                    weight[v] = load(w + v * VL);
+                for (int r = 0; r < R; r++)
+                    for (int p = 0; p < P; p++) {
+                        float value = at[r * task->x.row + p * col];
+                        for (int v = 0; v < OC_VECS; v++)
+                            acc[r * P + p][v] += weight[v] * value;
+                    }
+            }
+        }
+
+    for (int v = 0; v < OC_VECS; v++) {
+        int channel = oc0 + v * VL, block = channel / BLOCK, lane = channel % BLOCK;
+        if (block >= task->out_blocks)
+            break;
+        for (int r = 0; r < R; r++)
+            for (int p = 0; p < P; p++) {
+                vec sum = acc[r * P + p][v];
+                if (add)
+                    sum += load(add + block * task->add.block + r * task->add.row + p * task->add.col + lane);
+                if (task->relu)
+                    sum = relu_vec(sum);
+                store(y + block * task->y.block + r * task->y.row + p * task->y.col + lane, sum);
+            }
+    }
+}
+
+#define TILE_CASE(R, P)                                   \
+    case P:                                               \
+        if (P * R <= TILE_PIXELS)                         \
+            conv_tile(task, w, x, y, add, oc0, R, P, col);\
+        break;
+
+/* One tile of R rows x width pixels, width <= TILE_PIXELS / R. */
+INLINE void conv_width(const conv_task *task, const float *w, const float *x, float *y, const float *add, int oc0, int R,
+                       int width, ptrdiff_t col)
+{
+    switch (width) {
+        TILE_CASE(R, 1) TILE_CASE(R, 2) TILE_CASE(R, 3) TILE_CASE(R, 4) TILE_CASE(R, 5) TILE_CASE(R, 6) TILE_CASE(R, 7)
+        TILE_CASE(R, 8) TILE_CASE(R, 9) TILE_CASE(R, 10) TILE_CASE(R, 11) TILE_CASE(R, 12) TILE_CASE(R, 13)
+        TILE_CASE(R, 14)
+    }
+}
+
+/* Rows are cut into tiles of nearly equal width; narrow maps take two rows in one tile. */
+INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdiff_t col)
+{
+    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
+    const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
+    const map *mx = &task->x, *my = &task->y, *ma = &task->add;
+    for (int oh = row0; oh < row1;) {
+        bool two = 2 * OW <= TILE_PIXELS && oh + 1 < row1;
+        for (int i = 0; i < tiles; i++) {
+            int ow = i * OW / tiles, width = (i + 1) * OW / tiles - ow;
+            const float *x = mx->p + oh * mx->row + ow * col;
+            const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
+            float *y = my->p + oh * my->row + ow * my->col;
+            if (two)
+                conv_width(task, w, x, y, add, oc0, 2, width, col);
+            else
+                conv_width(task, w, x, y, add, oc0, 1, width, col);
+        }
+        oh += two ? 2 : 1;
+    }
+}
+
+/* Any step between columns: tiles so narrow that the addresses stay in registers. */
+static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
+{
+    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
+    const map *mx = &task->x, *my = &task->y, *ma = &task->add;
+    for (int oh = row0; oh < row1; oh++)
+        for (int ow = 0; ow < task->OW;) {
+            const float *x = mx->p + oh * mx->row + ow * mx->col;
+            const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
+            float *y = my->p + oh * my->row + ow * my->col;
+            if (ow + 4 <= task->OW) {
+                conv_tile(task, w, x, y, add, tile * OC_TILE, 1, 4, mx->col);
+                ow += 4;
+            } else {
+                conv_tile(task, w, x, y, add, tile * OC_TILE, 1, 1, mx->col);
+                ow++;
+            }
+        }
+}
+
+static void conv(const conv_task *task, int tile, int row0, int row1)
+{
+    switch (task->x.col) {
+    case BLOCK: /* stride 1 */
+        conv_rows(task, tile, row0, row1, BLOCK);
+        break;
+    case 2 * BLOCK: /* stride 2 */
+        conv_rows(task, tile, row0, row1, 2 * BLOCK);
+        break;
+    case 1: /* plain input, stride 1: VGG's first layer */
+        conv_rows(task, tile, row0, row1, 1);
+        break;
+    case 2: /* plain input, stride 2: ResNet's */
+        conv_rows(task, tile, row0, row1, 2);
+        break;
+    case 4: /* plain input, stride 4: AlexNet's */
+        conv_rows(task, tile, row0, row1, 4);
+        break;
+    default:
+        conv_any_step(task, tile, row0, row1);
+    }
+}
+
+/* ---- linear ---- */
+
+/* The dot products of `rows` rows of w with x, vectors first and the rest one by one: one order for every row. */
+INLINE void dot_rows(float *y, const float *x, const float *w, int I, int rows)
+{
+    enum { UNROLL = 2, MAX_ROWS = 4 };
+    vec acc[MAX_ROWS][UNROLL];
+    memset(acc, 0, sizeof acc);
+    int i = 0;
+    for (; i + UNROLL * VL <= I; i += UNROLL * VL)
+        for (int u = 0; u < UNROLL; u++) {
+            vec xi = *(const vec_unaligned *)(x + i + u * VL);
+            for (int r = 0; r < rows; r++)
+                acc[r][u] += xi * *(const vec_unaligned *)(w + (ptrdiff_t)r * I + i + u * VL);
+        }
+    for (int r = 0; r < rows; r++) {
+        vec lanes = acc[r][0] + acc[r][1];
+        float sum = 0.0f;
+        for (int l = 0; l < VL; l++)
+            sum += lanes[l];
+        for (int k = i; k < I; k++)
+            sum += x[k] * w[(ptrdiff_t)r * I + k];
+        y[r] = sum;
+    }
+}
+
+static void linear(float *y, const float *x, const float *w, const float *bias, bool relu, int I, int o0, int o1)
+{
+    int o = o0;
+    for (; o + 4 <= o1; o += 4)
+        dot_rows(y + o, x, w + (ptrdiff_t)o * I, I, 4);
+    for (; o < o1; o++)
+        dot_rows(y + o, x, w + (ptrdiff_t)o * I, I, 1);
+    for (o = o0; o < o1; o++) {
+        y[o] += bias ? bias[o] : 0.0f;
+        y[o] = relu && y[o] < 0.0f ? 0.0f : y[o];
+    }
+}
+
+static void linear_backward(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1)
+{
+    memset(dx + i0, 0, sizeof(float) * (size_t)(i1 - i0));
+    for (int o = 0; o < O; o++) {
+        const float g = dy[o];
+        if (g != 0.0f)
+            for (int i = i0; i < i1; i++)
+                dx[i] += g * w[(ptrdiff_t)o * I + i];
+    }
+}
+
+/* ---- elementwise: plain loops, which the compiler vectorises ---- */
+
+static void affine(float *restrict y, const float *restrict x, const float *scale, const float *shift, int W)
+{
+    for (int p = 0; p < W; p++)
+        for (int c = 0; c < BLOCK; c++)
+            y[p * BLOCK + c] = x[p * BLOCK + c] * scale[c] + shift[c];
+}
+
+static void relu_rows(float *y, const float *x, int count)
+{
+    for (int i = 0; i < count; i++)
+        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+static void add_rows(float *y, const float *a, const float *b, int count)
+{
+    for (int i = 0; i < count; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void relu_mask(float *dx, const float *dy, const float *y, int count)
+{
+    for (int i = 0; i < count; i++)
+        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+}
+
+/* ---- max-pool ---- */
+
+/* mask ? a : b, lane by lane; mask lanes are 0 or -1. */
+INLINE vec choose(ivec mask, vec a, vec b)
+{
+    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
+}
+
+static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OH, int OW, const window *win)
+{
+    const int KH = win->kernel[0], KW = win->kernel[1];
+    for (int oh = 0; oh < OH; oh++)
+        for (int ow = 0; ow < OW; ow++) {
+            /* The window's first row and column inside the picture; padding is never read. */
+            const int top = oh * win->stride[0] - win->pad[0], left = ow * win->stride[1] - win->pad[1];
+            int kh0 = top < 0 ? (-top + win->dilation[0] - 1) / win->dilation[0] : 0;
+            int kw0 = left < 0 ? (-left + win->dilation[1] - 1) / win->dilation[1] : 0;
+            for (int v = 0; v < BLOCK / VL; v++) {
+                vec best = (vec){0} - INFINITY;
+                ivec at = (ivec){0} + (kh0 * KW + kw0);
+                for (int kh = kh0; kh < KH && top + kh * win->dilation[0] < H; kh++)
+                    for (int kw = kw0; kw < KW && left + kw * win->dilation[1] < W; kw++) {
+                        vec value = load(x.p + (top + kh * win->dilation[0]) * x.row +
+                                         (left + kw * win->dilation[1]) * x.col + v * VL);
+                        ivec wins = (value > best) | ((value != value) & (best == best));
+                        best = choose(wins, value, best);
+                        at = (wins & (kh * KW + kw)) | (~wins & at);
+                    }
+                store(y.p + oh * y.row + ow * y.col + v * VL, best);
+                if (argmax)
+                    for (int l = 0; l < VL; l++)
+                        argmax[(oh * OW + ow) * BLOCK + v * VL + l] = (uint8_t)at[l];
+            }
+        }
+}
+
+const kernels KERNELS = {
+    .name = KERNELS_NAME,
+    .oc_tile = OC_TILE,
+    .conv = conv,
+    .linear = linear,
+    .linear_backward = linear_backward,
+    .affine = affine,
+    .relu = relu_rows,
+    .add = add_rows,
+    .relu_mask = relu_mask,
+    .maxpool = maxpool,
+};

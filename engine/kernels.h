@@ -1,0 +1,77 @@
+/* kernels.h - what the fast kernels are given: pointers, steps and counts. No graph, no allocation, no threads.
+ *
+ * kernels.c is compiled once per instruction set; each build fills one `kernels` table and cr_kernels() picks the best
+ * one the machine can run.
+ *
+ * Feature maps are blocked: (N, C/16, H, W, 16), with a halo of zeros around each H x W plane that is as wide as the
+ * kernels that read it need, so no kernel tests for borders. Channels are padded to a multiple of 16; the padding
+ * channels hold zeros everywhere. The network's input is plain, (N, C, H, W) with a halo: a block of 1 channel. Vectors
+ * (flattened maps, linear layers) are plain (N, F).
+ *
+ * A `map` is one image of such a tensor: p is its pixel (0,0) of channel block 0; a step is counted in floats. */
+#ifndef CAMRUN_KERNELS_H
+#define CAMRUN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "reference.h"
+
+enum { BLOCK = 16, MAX_OC_TILE = 32 };
+
+typedef struct map {
+    float *p;
+    ptrdiff_t block, row, col; /* steps to the next channel block, row and column */
+} map;
+
+/* A sum over taps and input channels:
+ *
+ *   y[oc][oh][ow] = epilogue( bias[oc] + sum_{ic, t} x[ic][pixel (oh,ow) + tap t] * w[oc][ic][t] )
+ *   epilogue(v)   = relu?( v + add[oc][oh][ow] )
+ *
+ * A convolution's taps are its KH*KW positions. The same form is the convolution's backward: its input is dy and its taps
+ * are the positions of the kernel seen from dx (see conv.c). */
+typedef struct conv_task {
+    map x;              /* row and col step from one output pixel's first tap to the next output pixel's */
+    int in_block;       /* channels in a block of x: 16, or 1 where x is plain */
+    int n_in;           /* channel blocks of x */
+    const int32_t *tap; /* n_taps offsets from x's pixel, in floats; may be negative */
+    int n_taps;
+    const float *w;     /* packed: (OC/oc_tile, n_in, n_taps, in_block, oc_tile), zeros beyond the last channel */
+    const float *bias;  /* OC rounded up to oc_tile, or NULL */
+    map add;            /* added before the ReLU; add.p NULL where there is none; may be y itself */
+    map y;
+    int out_blocks;     /* channel blocks of y, of 16 */
+    int OW;
+    bool relu;
+} conv_task;
+
+typedef struct kernels {
+    const char *name;
+    int oc_tile; /* output channels a conv call computes: the unit of the packed weights */
+
+    /* Rows row0 <= oh < row1 of output channels oc_tile * tile and up. */
+    void (*conv)(const conv_task *task, int tile, int row0, int row1);
+
+    /* y[o] = relu?( bias[o] + sum_i x[i] * w[o][i] ) for o0 <= o < o1; w (O,I) row-major, any alignment */
+    void (*linear)(float *y, const float *x, const float *w, const float *bias, bool relu, int I, int o0, int o1);
+    /* dx[i] = sum_o dy[o] * w[o][i] for i0 <= i < i1; rows whose dy is 0 are not read */
+    void (*linear_backward)(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1);
+
+    /* Contiguous values; affine: W pixels of one channel block. Outputs may be their inputs. */
+    void (*affine)(float *y, const float *x, const float *scale, const float *shift, int W); /* y = x * scale + shift */
+    void (*relu)(float *y, const float *x, int count);                             /* y = max(x, 0), NaN stays */
+    void (*add)(float *y, const float *a, const float *b, int count);              /* y = a + b */
+    void (*relu_mask)(float *dx, const float *dy, const float *y, int count); /* dx = dy where y > 0, else 0 */
+
+    /* One channel block: y (OH,OW) from x (H,W); argmax (OH,OW,16) or NULL. */
+    void (*maxpool)(map y, uint8_t *argmax, map x, int H, int W, int OH, int OW, const window *win);
+} kernels;
+
+/* The table of the best instruction set this machine has, or of the one that CAMRUN_ISA names. */
+const kernels *cr_kernels(void);
+
+extern const kernels kernels_portable, kernels_avx2, kernels_avx512, kernels_neon;
+
+#endif
