@@ -8,11 +8,11 @@
 extern "C" {
 #endif
 
-/* Reads a regular file; *data is malloc'ed and the caller frees it (also where the file is empty). */
+/* Reads to the end of the file; *data is malloc'ed and the caller frees it (also where the file is empty). */
 bool cr_file_read(const char *path, unsigned char **data, size_t *bytes, cr_error *err);
 
 /* Writes to a temporary file beside path, then renames it over path: on failure path is what it was before. A path that
- * exists and is not a regular file, such as /dev/stdout, is written to directly. */
+ * exists and is not a plain file (a device, a pipe, a link such as /dev/stdout) is written to directly. */
 bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *err);
 
 #ifdef __cplusplus

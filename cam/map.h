@@ -15,6 +15,10 @@ bool cr_map_range(const float *map, size_t n, float *min, float *max, cr_error *
  * leaving it as it is, where a value is NaN or infinite. */
 bool cr_map_normalize(float *map, size_t n, cr_error *err);
 
+/* out (oh, ow): the value of in (h, w) at row y0 + y * dy and column x0 + x * dx, bilinear, clamped at the borders. */
+void cr_map_sample(float *out, int oh, int ow, const float *in, int h, int w, double y0, double dy, double x0,
+                   double dx);
+
 /* in (h, w) -> out (oh, ow), bilinear, pixel centres at half-integers, clamped at the borders: torch's interpolate with
  * align_corners=False and OpenCV's INTER_LINEAR. */
 void cr_map_resize(float *out, int oh, int ow, const float *in, int h, int w);

@@ -15,8 +15,8 @@ extern "C" {
  * left as it is. out is created; the caller frees it. */
 
 /* The photo at its full size with the coloured map blended in. */
-bool cr_picture_overlay(cr_image *out, const cr_image *photo, const float *map, const cr_geometry *geometry, float alpha,
-                        const cr_colormap *colormap, cr_error *err);
+bool cr_picture_overlay(cr_image *out, const cr_image *photo, const float *map, const cr_geometry *geometry,
+                        float alpha, const cr_colormap *colormap, cr_error *err);
 
 /* Photo, map with a colour bar, and overlay side by side under a caption, scaled so that the text can be read. */
 bool cr_picture_panel(cr_image *out, const cr_image *photo, const float *map, const cr_geometry *geometry, float alpha,

@@ -33,11 +33,11 @@ cr_transform cr_transform_default(void);
 bool cr_transform_geometry(const cr_transform *transform, int photo_w, int photo_h, cr_geometry *geometry,
                            cr_error *err);
 
-/* out: (channels, geometry->h, geometry->w), channels 1 or 3; geometry as cr_transform_geometry gave it for the photo. */
+/* out: (channels, geometry->h, geometry->w), channels 1 or 3; geometry is cr_transform_geometry's for this photo. */
 bool cr_transform_apply(float *out, int channels, const cr_image *photo, const cr_transform *transform,
                         const cr_geometry *geometry, cr_error *err);
 
-/* The part of the photograph the network saw: pixels whose centres lie inside the crop. */
+/* The part of the photograph the network saw: the pixels that the crop covers, be it in part. Never empty. */
 cr_rect cr_geometry_seen(const cr_geometry *geometry);
 
 /* map (geometry->h, geometry->w) -> out (photo_h, photo_w): at each pixel's centre the map's bilinear value; 0 where

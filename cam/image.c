@@ -1,0 +1,105 @@
+/* image.c - decoding pictures and writing PNG (image.h). The only file that includes stb's headers. */
+#include "image.h"
+
+#include "file.h"
+#include "pnm.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory comes cleared, as stb leaves the missing pixels of some truncated files unset. */
+#define STBI_MALLOC(size) calloc(1, size)
+#define STBI_REALLOC(p, size) realloc(p, size)
+#define STBI_FREE(p) free(p)
+#define STBI_NO_STDIO
+#define STBI_NO_HDR
+#define STBI_NO_LINEAR
+#define STBI_NO_PIC
+#define STBI_NO_PNM /* reads only part of the family, and does not scale samples: see pnm.c */
+#define STBI_NO_PSD
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#define STBI_WRITE_NO_STDIO
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#pragma GCC diagnostic ignored "-Wunused-function" /* gcc decides at the end of the file, so this stays on */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <stb/stb_image.h>
+#include <stb/stb_image_write.h>
+#pragma GCC diagnostic pop
+
+/* stb counts bytes in int, and needs up to four times the pixels' bytes while it writes. */
+enum { MAX_SIDE = 1 << 24, MAX_PIXELS = 1 << 27 };
+
+static bool check_size(int w, int h, cr_error *err)
+{
+    if (w <= 0 || h <= 0)
+        return cr_fail(err, "a picture of %d x %d pixels is empty", w, h);
+    if (w > MAX_SIDE || h > MAX_SIDE || (int64_t)w * h > MAX_PIXELS)
+        return cr_fail(err, "a picture of %d x %d pixels is too large: at most %d pixels, %d a side", w, h, MAX_PIXELS,
+                       MAX_SIDE);
+    return true;
+}
+
+bool cr_image_create(cr_image *image, int w, int h, cr_error *err)
+{
+    *image = (cr_image){0};
+    if (!check_size(w, h, err))
+        return false;
+    unsigned char *rgb = calloc((size_t)w * (size_t)h, 3);
+    if (!rgb)
+        return cr_fail(err, "out of memory for a picture of %d x %d pixels", w, h);
+    *image = (cr_image){w, h, rgb};
+    return true;
+}
+
+void cr_image_free(cr_image *image)
+{
+    free(image->rgb);
+    *image = (cr_image){0};
+}
+
+static bool decode(cr_image *image, const unsigned char *file, size_t bytes, const char *path, cr_error *err)
+{
+    int w, h, channels;
+    if (cr_pnm_test(file, bytes))
+        return cr_pnm_decode(image, file, bytes, path, err);
+    if (bytes > INT_MAX)
+        return cr_fail(err, "%s: a file of %zu bytes is too large for a picture", path, bytes);
+    if (!stbi_info_from_memory(file, (int)bytes, &w, &h, &channels))
+        return cr_fail(err, "%s: not a picture: expected PNG, JPEG, BMP, GIF, TGA or PNM", path);
+    if (!check_size(w, h, err))
+        return false;
+    unsigned char *rgb = stbi_load_from_memory(file, (int)bytes, &w, &h, &channels, 3);
+    if (!rgb)
+        return cr_fail(err, "%s: a damaged picture, or a kind not supported (%s)", path, stbi_failure_reason());
+    *image = (cr_image){w, h, rgb};
+    return true;
+}
+
+bool cr_image_load(cr_image *image, const char *path, cr_error *err)
+{
+    unsigned char *file;
+    size_t bytes;
+    *image = (cr_image){0};
+    if (!cr_file_read(path, &file, &bytes, err))
+        return false;
+    bool ok = bytes > 0 ? decode(image, file, bytes, path, err) : cr_fail(err, "%s: the file is empty", path);
+    free(file);
+    return ok;
+}
+
+bool cr_image_write_png(const cr_image *image, const char *path, cr_error *err)
+{
+    int bytes;
+    unsigned char *png = stbi_write_png_to_mem(image->rgb, image->w * 3, image->w, image->h, 3, &bytes);
+    if (!png)
+        return cr_fail(err, "%s: out of memory for a picture of %d x %d pixels", path, image->w, image->h);
+    bool ok = cr_file_write(path, png, (size_t)bytes, err);
+    free(png);
+    return ok;
+}
