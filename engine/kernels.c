@@ -206,7 +206,6 @@ static void linear(float *y, const float *x, const float *w, const float *bias, 
 
 static void linear_backward(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1)
 {
-    memset(dx + i0, 0, sizeof(float) * (size_t)(i1 - i0));
     for (int o = 0; o < O; o++) {
         const float g = dy[o];
         if (g != 0.0f)

@@ -56,7 +56,7 @@ typedef struct kernels {
 
     /* y[o] = relu?( bias[o] + sum_i x[i] * w[o][i] ) for o0 <= o < o1; w (O,I) row-major, any alignment */
     void (*linear)(float *y, const float *x, const float *w, const float *bias, bool relu, int I, int o0, int o1);
-    /* dx[i] = sum_o dy[o] * w[o][i] for i0 <= i < i1; rows whose dy is 0 are not read */
+    /* dx[i] += sum_o dy[o] * w[o][i] for i0 <= i < i1; rows whose dy is 0 are not read */
     void (*linear_backward)(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1);
 
     /* Contiguous values; affine: W pixels of one channel block. Outputs may be their inputs. */

@@ -1,0 +1,86 @@
+# make            build ./camrun and libcamrun.a
+# make demo       explain the picture that ships: demo.png
+# make check      build and run every test        make check-c   those that need no Python
+# make bench      time every layer and network
+# make install    PREFIX=/usr/local DESTDIR=      make clean
+# make help       this text
+# Options: CC=clang, OMP=0 (no OpenMP: one thread), DEBUG=1 (ASan and UBSan). Objects of each choice have their own folder.
+
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(origin CC),default)
+CC      := cc
+endif
+AR      ?= ar
+PYTHON  ?= /usr/bin/python3
+PREFIX  ?= /usr/local
+OMP     ?= 1
+DEBUG   ?= 0
+VERSION := 0.1.0
+
+BUILD   := build/$(notdir $(CC))-omp$(OMP)-debug$(DEBUG)
+comma   := ,
+CFLAGS  ?= $(if $(filter 1,$(DEBUG)),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all,-O3 -g)
+WARN    := -Wall -Wextra -Wshadow -Wconversion
+FLAGS    = -std=gnu11 $(WARN) $(if $(filter 1,$(OMP)),-fopenmp,-Wno-unknown-pragmas) $(CFLAGS) \
+           -D_POSIX_C_SOURCE=200809L -DCAMRUN_VERSION='"$(VERSION)"' -Iengine -Iweights -Icam -MMD -MP $(CPPFLAGS)
+LINK     = $(CC) $(filter-out -MMD -MP,$(FLAGS)) $(LDFLAGS)
+
+# The fast kernels: one source, one object per instruction set.
+MACHINE := $(shell $(CC) -dumpmachine)
+ifneq ($(filter x86_64% amd64%,$(MACHINE)),)
+KERNELS := portable avx2 avx512
+else ifneq ($(filter aarch64%,$(MACHINE)),)
+KERNELS := portable neon
+else
+KERNELS := portable
+endif
+KERNEL_portable := -DVEC_BYTES=16 -DOC_VECS=2 -DTILE_PIXELS=6
+KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6
+KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -march=x86-64-v3
+KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -march=x86-64-v4 -mprefer-vector-width=512
+
+PROGRAM_SRC := cam/main.c cam/options.c cam/report.c
+LIB_SRC     := $(filter-out $(PROGRAM_SRC) engine/kernels.c,$(wildcard engine/*.c weights/*.c cam/*.c))
+LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o)
+PROGRAM_OBJ := $(PROGRAM_SRC:%.c=$(BUILD)/%.o)
+TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
+TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+
+.PHONY: all demo check check-c bench install clean help
+all: camrun
+
+help:
+	@sed -n '/^#/!q; s/^# //p' Makefile
+
+camrun: $(BUILD)/camrun
+	@cp $< $@
+$(BUILD)/camrun: $(PROGRAM_OBJ) $(BUILD)/libcamrun.a
+	$(LINK) -o $@ $^ -lm
+$(BUILD)/libcamrun.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(BUILD)/engine/kernels_%.o: engine/kernels.c
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -ffp-contract=fast -DKERNELS=kernels_$* -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -c -o $@ $<
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_HELP) $(BUILD)/libcamrun.a
+	$(LINK) -o $@ $^ -lcmocka -lm
+
+demo: camrun
+	./camrun cam/demo/shapes.png --weights weights/shapes.bin --panel -o demo.png
+
+check-c: $(TEST_BIN)
+	@for t in $(TEST_BIN); do $$t || failed=1; done; [ -z "$$failed" ]
+
+install: camrun $(BUILD)/libcamrun.a
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/camrun
+	install camrun $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/libcamrun.a $(DESTDIR)$(PREFIX)/lib
+
+clean:
+	rm -rf build camrun demo.png
+
+-include $(LIB_OBJ:.o=.d) $(PROGRAM_OBJ:.o=.d) $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)

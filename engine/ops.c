@@ -1,0 +1,234 @@
+/* ops.c - the ops that are neither convolution nor pooling, forward and backward side by side, and the zeros around and
+ * inside tensors. */
+#include <math.h>
+#include <string.h>
+
+#include "ops.h"
+
+/* ---- zeros ---- */
+
+void zero_halo(const cr_plan *plan, const tensor *t, float *arena)
+{
+    const ptrdiff_t top = t->halo[0] * t->row, side = t->halo[1] * t->block;
+    if (top == 0 && side == 0)
+        return;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < plan->N * t->blocks; i++) {
+        float *plane = arena + t->offset + i / t->blocks * t->image + i % t->blocks * t->plane;
+        memset(plane, 0, sizeof(float) * (size_t)top);
+        memset(plane + t->plane - top, 0, sizeof(float) * (size_t)top);
+        for (float *row = plane + top; row < plane + t->plane - top; row += t->row) {
+            memset(row, 0, sizeof(float) * (size_t)side);
+            memset(row + t->row - side, 0, sizeof(float) * (size_t)side);
+        }
+    }
+}
+
+void zero_all(const cr_plan *plan, const tensor *t, float *arena)
+{
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < plan->N * t->blocks; i++)
+        memset(arena + t->offset + i / t->blocks * t->image + i % t->blocks * t->plane, 0,
+               sizeof(float) * (size_t)t->plane);
+}
+
+/* ---- rows: how elementwise ops walk a tensor ---- */
+
+/* Plane i is a channel block of an image and holds H rows; a vector is one plane with one row of C values. */
+typedef struct rows {
+    int planes, H, count; /* count: floats in a row */
+} rows;
+
+static rows rows_of(const cr_plan *plan, const tensor *t)
+{
+    if (t->block == 1 && t->H == 1 && t->W == 1)
+        return (rows){plan->N, 1, t->C};
+    return (rows){plan->N * t->blocks, t->H, t->W * t->block};
+}
+
+static float *row_at(float *arena, const tensor *t, int plane, int h)
+{
+    if (t->block == 1 && t->H == 1 && t->W == 1)
+        return arena + t->offset + plane * t->image;
+    return tensor_map(arena, t, plane / t->blocks).p + plane % t->blocks * t->plane + h * t->row;
+}
+
+/* ---- relu ---- */
+
+void relu_forward(const cr_plan *plan, const step *s, float *arena)
+{
+    const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
+    const rows r = rows_of(plan, y);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r.planes; i++)
+        for (int h = 0; h < r.H; h++)
+            plan->k->relu(row_at(arena, y, i, h), row_at(arena, x, i, h), r.count);
+}
+
+void mask_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, const tensor *y, float *arena)
+{
+    const rows r = rows_of(plan, dx);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r.planes; i++)
+        for (int h = 0; h < r.H; h++)
+            plan->k->relu_mask(row_at(arena, dx, i, h), row_at(arena, dy, i, h), row_at(arena, y, i, h), r.count);
+}
+
+void relu_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
+{
+    const tensor *dx = &plan->grad[s->x], *y = &plan->value[s->last];
+    if (s->first_x) {
+        mask_gradient(plan, dx, dy, y, arena);
+        return;
+    }
+    const rows r = rows_of(plan, dx);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r.planes; i++)
+        for (int h = 0; h < r.H; h++) {
+            float *to = row_at(arena, dx, i, h);
+            const float *from = row_at(arena, dy, i, h), *sign = row_at(arena, y, i, h);
+            for (int k = 0; k < r.count; k++)
+                to[k] += sign[k] > 0.0f ? from[k] : 0.0f;
+        }
+}
+
+/* ---- add ---- */
+
+void add_forward(const cr_plan *plan, const step *s, float *arena)
+{
+    const tensor *a = &plan->value[s->x], *b = &plan->value[s->add], *y = &plan->value[s->last];
+    const rows r = rows_of(plan, y);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r.planes; i++)
+        for (int h = 0; h < r.H; h++)
+            plan->k->add(row_at(arena, y, i, h), row_at(arena, a, i, h), row_at(arena, b, i, h), r.count);
+}
+
+void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool first, float *arena)
+{
+    const rows r = rows_of(plan, dx);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < r.planes; i++)
+        for (int h = 0; h < r.H; h++) {
+            float *to = row_at(arena, dx, i, h);
+            const float *from = row_at(arena, dy, i, h);
+            if (first)
+                memcpy(to, from, sizeof(float) * (size_t)r.count);
+            else
+                plan->k->add(to, to, from, r.count);
+        }
+}
+
+/* forward: y = a + b; the other side of the addition gets the same gradient (see tape.c) */
+void add_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
+{
+    pass_gradient(plan, &plan->grad[s->x], dy, s->first_x, arena);
+}
+
+/* ---- batchnorm, where it is not folded into a convolution ---- */
+
+void batchnorm_affine(const cr_net *net, int node, float *scale, float *shift)
+{
+    const cr_node *n = &net->nodes[node];
+    const float *gamma = net->params[n->param].data, *beta = net->params[n->param + 1].data;
+    const float *mean = net->params[n->param + 2].data, *var = net->params[n->param + 3].data;
+    for (int c = 0; c < n->channels; c++) {
+        double factor = (double)gamma[c] / sqrt((double)var[c] + (double)n->eps);
+        scale[c] = (float)factor;
+        shift[c] = (float)((double)beta[c] - (double)mean[c] * factor);
+    }
+}
+
+void batchnorm_forward(const cr_plan *plan, const step *s, float *arena)
+{
+    const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < plan->N * y->blocks; i++)
+        for (int h = 0; h < y->H; h++) {
+            const int channel = i % y->blocks * BLOCK;
+            plan->k->affine(row_at(arena, y, i, h), row_at(arena, x, i, h), s->scale + channel, s->bias + channel, y->W);
+        }
+}
+
+/* forward: y = x * scale + shift; so dx = dy * scale */
+void batchnorm_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
+{
+    const tensor *dx = &plan->grad[s->x];
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < plan->N * dx->blocks; i++)
+        for (int h = 0; h < dx->H; h++) {
+            float *to = row_at(arena, dx, i, h);
+            const float *from = row_at(arena, dy, i, h), *scale = s->scale + i % dx->blocks * BLOCK;
+            for (int k = 0; k < dx->W * BLOCK; k++)
+                to[k] = (s->first_x ? 0.0f : to[k]) + from[k] * scale[k % BLOCK];
+        }
+}
+
+/* ---- linear ---- */
+
+enum { LINEAR_CHUNK = 64 }; /* rows or columns of w that a thread takes at once */
+
+void linear_forward(const cr_plan *plan, const step *s, float *arena)
+{
+    const cr_net *net = plan->net;
+    const cr_node *n = &net->nodes[s->node];
+    const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
+    const float *w = net->params[n->param].data, *bias = net->params[n->param + 1].data;
+    const int I = x->C, O = y->C;
+#pragma omp parallel for schedule(static)
+    for (int o = 0; o < O; o += LINEAR_CHUNK)
+        for (int image = 0; image < plan->N; image++)
+            plan->k->linear(arena + y->offset + image * y->image, arena + x->offset + image * x->image, w, bias, s->relu,
+                            I, o, o + LINEAR_CHUNK < O ? o + LINEAR_CHUNK : O);
+}
+
+void linear_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
+{
+    const float *w = plan->net->params[plan->net->nodes[s->node].param].data;
+    const tensor *dx = &plan->grad[s->x];
+    const int I = dx->C, O = dy->C, chunk = 16 * LINEAR_CHUNK;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < I; i += chunk)
+        for (int image = 0; image < plan->N; image++) {
+            float *to = arena + dx->offset + image * dx->image;
+            const int end = i + chunk < I ? i + chunk : I;
+            if (s->first_x)
+                memset(to + i, 0, sizeof(float) * (size_t)(end - i));
+            plan->k->linear_backward(to, arena + dy->offset + image * dy->image, w, I, O, i, end);
+        }
+}
+
+/* ---- flatten: blocked maps to plain vectors in (C,H,W) order ---- */
+
+void flatten_forward(const cr_plan *plan, const step *s, float *arena)
+{
+    const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
+    for (int n = 0; n < plan->N; n++)
+        unblock(arena + y->offset + n * y->image, tensor_map(arena, x, n), x);
+}
+
+void flatten_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
+{
+    const tensor *dx = &plan->grad[s->x];
+    for (int n = 0; n < plan->N; n++)
+        block(tensor_map(arena, dx, n), dx, arena + dy->offset + n * dy->image, !s->first_x);
+}
+
+void unblock(float *plain, map m, const tensor *t)
+{
+    for (int c = 0; c < t->C; c++)
+        for (int h = 0; h < t->H; h++)
+            for (int w = 0; w < t->W; w++)
+                *plain++ = m.p[c / t->block * m.block + h * m.row + w * m.col + c % t->block];
+}
+
+void block(map m, const tensor *t, const float *plain, bool add)
+{
+    for (int c = 0; c < t->blocks * t->block; c++)
+        for (int h = 0; h < t->H; h++)
+            for (int w = 0; w < t->W; w++) {
+                float *to = &m.p[c / t->block * m.block + h * m.row + w * m.col + c % t->block];
+                float from = c < t->C ? *plain++ : 0.0f; /* padding channels hold zeros */
+                *to = add ? *to + from : from;
+            }
+}

@@ -1,0 +1,51 @@
+/* ops.h - what a plan calls to prepare its steps, and a tape to run them.
+ *
+ * Every op has the same two functions, tabled in tape.c: forward writes the value of the step's last node from its
+ * inputs' values; backward gets dy, the gradient of that value (behind a fused ReLU), and overwrites or adds to the
+ * gradient of x as step.first_x says. */
+#ifndef CAMRUN_OPS_H
+#define CAMRUN_OPS_H
+
+#include "plan.h"
+
+/* conv.c. The halo its forward reads around x, and its backward around dy. */
+void conv_forward_halo(const cr_node *n, int halo[2]);
+void conv_backward_halo(const cr_node *n, const int x_shape[3], const int y_shape[3], int halo[2]);
+/* Packs weights (batchnorm folded in) and taps; the layouts of values and gradients must be final. */
+bool conv_prepare(cr_plan *plan, step *s, cr_error *err);
+void conv_release(step *s);
+void conv_forward(const cr_plan *plan, const step *s, float *arena);
+void conv_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+
+/* pool.c */
+void maxpool_forward(const cr_plan *plan, const step *s, float *arena);
+void maxpool_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+void avgpool_forward(const cr_plan *plan, const step *s, float *arena);
+void avgpool_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+
+/* ops.c */
+/* Evaluation-mode batchnorm is y = x * scale + shift: C floats each, from the node's parameters. */
+void batchnorm_affine(const cr_net *net, int node, float *scale, float *shift);
+void batchnorm_forward(const cr_plan *plan, const step *s, float *arena);
+void batchnorm_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+void relu_forward(const cr_plan *plan, const step *s, float *arena);
+void relu_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+void linear_forward(const cr_plan *plan, const step *s, float *arena);
+void linear_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+void add_forward(const cr_plan *plan, const step *s, float *arena);
+void add_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+void flatten_forward(const cr_plan *plan, const step *s, float *arena);
+void flatten_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+
+/* dx = dy where y > 0, else 0; dx may be dy. All three have the same shape. */
+void mask_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, const tensor *y, float *arena);
+/* dx = dy, or dx += dy where it is not the first to write. */
+void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool first, float *arena);
+void zero_halo(const cr_plan *plan, const tensor *t, float *arena);
+void zero_all(const cr_plan *plan, const tensor *t, float *arena);
+
+/* One image between the arena's layout and plain (C,H,W). */
+void unblock(float *plain, map m, const tensor *t);
+void block(map m, const tensor *t, const float *plain, bool add);
+
+#endif

@@ -1,0 +1,433 @@
+/* plan.c - from a net and a request to steps and an arena: fusion, what the backward needs, lifetimes, places. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops.h"
+
+void *aligned_zeros(size_t count, size_t size)
+{
+    if (count > (SIZE_MAX - CACHE_LINE) / size)
+        return NULL;
+    size_t bytes = (count * size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    void *p = aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+/* ---- request ---- */
+
+static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
+{
+    const cr_net *net = plan->net;
+    const struct {
+        const int *nodes;
+        int count;
+        bool *wanted;
+    } lists[] = {{r->keep, r->n_keep, plan->kept}, {r->grad, r->n_grad, plan->kept_grad}};
+    for (int l = 0; l < 2; l++)
+        for (int i = 0; i < lists[l].count; i++) {
+            int node = lists[l].nodes[i];
+            if (node < 0 || node >= net->n_nodes)
+                return cr_fail(err, "%s has nodes 0 to %d, and no node %d", net->arch, net->n_nodes - 1, node);
+            lists[l].wanted[plan->source[node]] = true;
+        }
+    plan->kept[plan->source[net->n_nodes - 1]] = true;
+    for (int i = 0; i < net->n_params; i++)
+        if (!net->params[i].data)
+            return cr_fail(err, "%s: no weights are bound to %s", net->arch, net->params[i].name);
+    for (int i = 0; i < net->n_nodes; i++) {
+        const cr_node *n = &net->nodes[i];
+        if (n->op == CR_MAXPOOL && n->kernel[0] * n->kernel[1] > 256)
+            return cr_fail(err, "%s: expected a max-pool window of at most 256 elements, found %dx%d", n->name,
+                           n->kernel[0], n->kernel[1]);
+        if (n->op == CR_LINEAR) {
+            int found = plan->shape[n->in[0]][0], expected = net->params[n->param].dim[1];
+            if (found != expected || plan->shape[n->in[0]][1] != 1 || plan->shape[n->in[0]][2] != 1)
+                return cr_fail(err, "%s: expected %d features, found %d", n->name, expected, found);
+        }
+        if (n->op == CR_FLATTEN) {
+            const int *x = plan->shape[n->in[0]];
+            if ((int64_t)x[0] * x[1] * x[2] != n->channels)
+                return cr_fail(err, "%s: expected %d features, found %dx%dx%d", n->name, n->channels, x[0], x[1], x[2]);
+        }
+    }
+    return true;
+}
+
+/* ---- fusion ---- */
+
+/* The one node that reads `node`, or -1 where there are more, or where the value was asked for by name. */
+static int sole_reader(const cr_plan *plan, int node)
+{
+    if (plan->kept[node] || plan->kept_grad[node])
+        return -1;
+    int reader = -1;
+    for (int i = node + 1; i < plan->net->n_nodes; i++)
+        for (int side = 0; side < 2; side++) {
+            int in = plan->net->nodes[i].in[side];
+            if (in < 0 || plan->source[in] != node || plan->source[i] != i)
+                continue;
+            if (reader >= 0)
+                return -1;
+            reader = i;
+        }
+    return reader;
+}
+
+static step make_step(const cr_plan *plan, int node, bool *fused)
+{
+    const cr_node *nodes = plan->net->nodes;
+    step s = {.node = node, .last = node, .x = -1, .add = -1, .batchnorm = -1};
+    if (nodes[node].in[0] >= 0)
+        s.x = plan->source[nodes[node].in[0]];
+    if (nodes[node].op == CR_ADD)
+        s.add = plan->source[nodes[node].in[1]];
+    if (nodes[node].op != CR_CONV2D && nodes[node].op != CR_LINEAR)
+        return s;
+
+    int next = sole_reader(plan, s.last);
+    if (next >= 0 && nodes[node].op == CR_CONV2D && nodes[next].op == CR_BATCHNORM) {
+        s.batchnorm = s.last = next;
+        fused[next] = true;
+        next = sole_reader(plan, s.last);
+    }
+    if (next >= 0 && nodes[node].op == CR_CONV2D && nodes[next].op == CR_ADD && !fused[next]) {
+        int side = plan->source[nodes[next].in[0]] == s.last ? 1 : 0;
+        s.add = plan->source[nodes[next].in[side]];
+        s.last = next;
+        fused[next] = true;
+        next = sole_reader(plan, s.last);
+    }
+    if (next >= 0 && nodes[next].op == CR_RELU) {
+        s.relu = true;
+        s.last = next;
+        fused[next] = true;
+    }
+    return s;
+}
+
+/* A step runs where its last node stands, when both sides of a fused addition have been computed. */
+static bool make_steps(cr_plan *plan)
+{
+    int n_nodes = plan->net->n_nodes;
+    bool *fused = calloc((size_t)n_nodes, sizeof *fused);
+    step *ending = calloc((size_t)n_nodes, sizeof *ending); /* by last node */
+    bool *ends = calloc((size_t)n_nodes, sizeof *ends);
+    bool done = fused && ending && ends;
+    for (int i = 0; done && i < n_nodes; i++)
+        if (!fused[i] && plan->source[i] == i) {
+            step s = make_step(plan, i, fused);
+            ending[s.last] = s;
+            ends[s.last] = true;
+        }
+    for (int i = 0; done && i < n_nodes; i++)
+        if (ends[i])
+            plan->steps[plan->n_steps++] = ending[i];
+    free(fused);
+    free(ending);
+    free(ends);
+    return done;
+}
+
+/* ---- what the backward needs ---- */
+
+static void find_gradients(cr_plan *plan, bool *needed)
+{
+    for (int i = 0; i < plan->n_steps; i++) {
+        step *s = &plan->steps[i];
+        s->need_x = s->x >= 0 && needed[s->x];
+        s->need_add = s->add >= 0 && needed[s->add];
+        s->active = s->need_x || s->need_add;
+        needed[s->last] = s->active || plan->kept_grad[s->last];
+    }
+}
+
+/* ---- lifetimes ---- */
+
+static void extend(tensor *t, int time)
+{
+    if (!tensor_exists(t))
+        t->start = t->end = time;
+    t->start = time < t->start ? time : t->start;
+    t->end = time > t->end ? time : t->end;
+}
+
+static void find_lifetimes(cr_plan *plan)
+{
+    const int S = plan->n_steps, forever = 2 * S;
+    for (int i = 0; i < plan->net->n_nodes; i++) {
+        plan->value[i].end = plan->grad[i].end = -1;
+    }
+    for (int i = 0; i < S; i++) {
+        step *s = &plan->steps[i];
+        s->argmax.end = s->masked.end = -1;
+        extend(&plan->value[s->last], i);
+        if (s->x >= 0)
+            extend(&plan->value[s->x], i);
+        if (s->add >= 0)
+            extend(&plan->value[s->add], i);
+        /* What a backward reads stays until the end, because a backward may run again with another seed. */
+        bool is_relu = s->relu || plan->net->nodes[s->node].op == CR_RELU;
+        if (plan->kept[s->last] || (s->active && is_relu))
+            extend(&plan->value[s->last], forever);
+        if (s->need_x && plan->net->nodes[s->node].op == CR_MAXPOOL) {
+            extend(&s->argmax, i);
+            extend(&s->argmax, forever);
+        }
+    }
+    for (int i = S - 1; i >= 0; i--) {
+        step *s = &plan->steps[i];
+        const int now = 2 * S - 1 - i;
+        if (i == S - 1 && (s->active || plan->kept_grad[s->last]))
+            extend(&plan->grad[s->last], S - 1); /* the seed */
+        if (s->active && s->relu && plan->kept_grad[s->last])
+            extend(&s->masked, now);
+        if (s->active)
+            extend(&plan->grad[s->last], now);
+        if (s->need_add) {
+            s->first_add = !tensor_exists(&plan->grad[s->add]);
+            extend(&plan->grad[s->add], now);
+        }
+        if (s->need_x) {
+            s->first_x = !tensor_exists(&plan->grad[s->x]);
+            extend(&plan->grad[s->x], now);
+        }
+        if (plan->kept_grad[s->last] && tensor_exists(&plan->grad[s->last]))
+            extend(&plan->grad[s->last], forever);
+    }
+}
+
+/* ---- layouts and places ---- */
+
+static void widen(int halo[2], const int by[2])
+{
+    for (int axis = 0; axis < 2; axis++)
+        halo[axis] = halo[axis] > by[axis] ? halo[axis] : by[axis];
+}
+
+static void find_halos(cr_plan *plan)
+{
+    for (int i = 0; i < plan->n_steps; i++) {
+        const step *s = &plan->steps[i];
+        const cr_node *n = &plan->net->nodes[s->node];
+        if (n->op != CR_CONV2D)
+            continue;
+        int halo[2];
+        conv_forward_halo(n, halo);
+        widen(plan->value[s->x].halo, halo);
+        if (s->need_x) {
+            conv_backward_halo(n, plan->shape[s->x], plan->shape[s->last], halo);
+            widen(plan->grad[s->last].halo, halo);
+        }
+    }
+}
+
+/* False where the tensor is too large to address: steps within an image stay in 32 bits, so that taps do. */
+static bool lay_out(tensor *t, const int shape[3], int block, int N)
+{
+    t->C = shape[0];
+    t->H = shape[1];
+    t->W = shape[2];
+    t->block = block;
+    t->blocks = (t->C + block - 1) / block;
+    int64_t row = ((int64_t)t->W + 2 * t->halo[1]) * block, plane = row * (t->H + 2 * t->halo[0]);
+    int64_t image = (plane * t->blocks + BLOCK - 1) / BLOCK * BLOCK;
+    if (plane > INT32_MAX || image > INT64_MAX / 8 / N || (uint64_t)image * (uint64_t)N > SIZE_MAX / 8)
+        return false;
+    t->row = (ptrdiff_t)row;
+    t->plane = (ptrdiff_t)plane;
+    t->image = (ptrdiff_t)image;
+    t->size = (size_t)image * (size_t)N;
+    return true;
+}
+
+static bool is_vector(const cr_plan *plan, int node)
+{
+    for (; node >= 0; node = plan->net->nodes[node].in[0])
+        if (plan->net->nodes[node].op == CR_FLATTEN)
+            return true;
+    return false;
+}
+
+static bool lay_out_all(cr_plan *plan)
+{
+    for (int i = 0; i < plan->net->n_nodes; i++) {
+        int grad_block = is_vector(plan, i) ? 1 : BLOCK;
+        int block = plan->net->nodes[i].op == CR_INPUT ? 1 : grad_block;
+        if (!lay_out(&plan->value[i], plan->shape[i], block, plan->N) ||
+            !lay_out(&plan->grad[i], plan->shape[i], grad_block, plan->N))
+            return false;
+    }
+    for (int i = 0; i < plan->n_steps; i++) {
+        step *s = &plan->steps[i];
+        int lifetime[2] = {s->masked.start, s->masked.end};
+        s->masked = plan->grad[s->last];
+        s->masked.start = lifetime[0];
+        s->masked.end = lifetime[1];
+        if (!lay_out(&s->argmax, plan->shape[s->last], BLOCK, plan->N))
+            return false;
+        s->argmax.size = (s->argmax.size / sizeof(float) + BLOCK - 1) / BLOCK * BLOCK; /* bytes, not floats */
+    }
+    return true;
+}
+
+static int by_size_descending(const void *a, const void *b)
+{
+    const tensor *x = *(tensor *const *)a, *y = *(tensor *const *)b;
+    if (x->size != y->size)
+        return x->size < y->size ? 1 : -1;
+    return x < y ? -1 : x > y;
+}
+
+/* First fit, largest first: each tensor takes the lowest place free during its whole life. */
+static bool place(cr_plan *plan)
+{
+    size_t capacity = 2 * (size_t)plan->net->n_nodes + 2 * (size_t)plan->n_steps, count = 0, placed = 0;
+    tensor **all = calloc(capacity, sizeof *all), **by_offset = calloc(capacity, sizeof *by_offset);
+    bool done = all && by_offset;
+    for (int i = 0; done && i < plan->net->n_nodes; i++) {
+        all[count++] = &plan->value[i];
+        all[count++] = &plan->grad[i];
+    }
+    for (int i = 0; done && i < plan->n_steps; i++) {
+        all[count++] = &plan->steps[i].argmax;
+        all[count++] = &plan->steps[i].masked;
+    }
+    if (done)
+        qsort(all, count, sizeof *all, by_size_descending);
+    for (size_t i = 0; i < count && done; i++) {
+        tensor *t = all[i];
+        if (!tensor_exists(t))
+            continue;
+        size_t offset = 0, at = placed;
+        for (size_t j = 0; j < placed; j++) {
+            const tensor *other = by_offset[j];
+            if (other->start > t->end || other->end < t->start)
+                continue;
+            if (offset + t->size <= other->offset)
+                break;
+            if (other->offset + other->size > offset)
+                offset = other->offset + other->size;
+        }
+        t->offset = offset;
+        if (offset > SIZE_MAX / 8 - t->size)
+            done = false;
+        while (at > 0 && by_offset[at - 1]->offset > offset) {
+            by_offset[at] = by_offset[at - 1];
+            at--;
+        }
+        by_offset[at] = t;
+        placed++;
+        plan->arena = plan->arena > offset + t->size ? plan->arena : offset + t->size;
+    }
+    free(all);
+    free(by_offset);
+    return done;
+}
+
+/* ---- parameters ---- */
+
+static bool prepare_step(cr_plan *plan, step *s, cr_error *err)
+{
+    const cr_node *n = &plan->net->nodes[s->node];
+    if (n->op == CR_CONV2D)
+        return conv_prepare(plan, s, err);
+    if (n->op == CR_BATCHNORM) {
+        size_t padded = (size_t)plan->value[s->last].blocks * BLOCK;
+        s->scale = aligned_zeros(padded, sizeof(float));
+        s->bias = aligned_zeros(padded, sizeof(float));
+        if (!s->scale || !s->bias)
+            return cr_fail(err, "out of memory for %s", n->name);
+        batchnorm_affine(plan->net, s->node, s->scale, s->bias);
+    }
+    return true;
+}
+
+/* ---- the public face ---- */
+
+cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *err)
+{
+    const size_t nodes = (size_t)net->n_nodes;
+    if (request->n < 1) {
+        cr_fail(err, "%s: expected a batch of at least 1 image, found %d", net->arch, request->n);
+        return NULL;
+    }
+    cr_plan *plan = calloc(1, sizeof *plan);
+    bool *needed = calloc(nodes, sizeof *needed);
+    bool done = false;
+    if (plan) {
+        *plan = (cr_plan){.net = net, .k = cr_kernels(), .N = request->n};
+        plan->steps = calloc(nodes, sizeof *plan->steps);
+        plan->source = calloc(nodes, sizeof *plan->source);
+        plan->kept = calloc(nodes, sizeof *plan->kept);
+        plan->kept_grad = calloc(nodes, sizeof *plan->kept_grad);
+        plan->value = calloc(nodes, sizeof *plan->value);
+        plan->grad = calloc(nodes, sizeof *plan->grad);
+        plan->shape = calloc(nodes, sizeof *plan->shape);
+    }
+    if (!plan || !needed || !plan->steps || !plan->source || !plan->kept || !plan->kept_grad || !plan->value ||
+        !plan->grad || !plan->shape) {
+        cr_fail(err, "%s: out of memory for the plan", net->arch);
+        goto end;
+    }
+    for (int i = 0; i < net->n_nodes; i++)
+        plan->source[i] = net->nodes[i].op == CR_DROPOUT ? plan->source[net->nodes[i].in[0]] : i;
+    if (!cr_net_shapes(net, request->h, request->w, plan->shape, err) || !read_request(plan, request, err))
+        goto end;
+    if (!make_steps(plan)) {
+        cr_fail(err, "%s: out of memory for the plan's steps", net->arch);
+        goto end;
+    }
+    find_gradients(plan, needed);
+    find_lifetimes(plan);
+    find_halos(plan);
+    if (!lay_out_all(plan) || !place(plan)) {
+        cr_fail(err, "%s: %d inputs of %dx%d (WxH) need more memory than can be addressed", net->arch, request->n,
+                request->w, request->h);
+        goto end;
+    }
+    for (int i = 0; i < plan->n_steps; i++)
+        if (!prepare_step(plan, &plan->steps[i], err))
+            goto end;
+    done = true;
+end:
+    free(needed);
+    if (!done) {
+        cr_plan_free(plan);
+        return NULL;
+    }
+    return plan;
+}
+
+void cr_plan_free(cr_plan *plan)
+{
+    if (!plan)
+        return;
+    for (int i = 0; i < plan->n_steps; i++) {
+        conv_release(&plan->steps[i]);
+        free(plan->steps[i].scale);
+        free(plan->steps[i].bias);
+    }
+    free(plan->steps);
+    free(plan->source);
+    free(plan->kept);
+    free(plan->kept_grad);
+    free(plan->value);
+    free(plan->grad);
+    free(plan->shape);
+    free(plan);
+}
+
+void cr_plan_shape(const cr_plan *plan, int node, int dim[3])
+{
+    memcpy(dim, plan->shape[node], sizeof plan->shape[node]);
+}
+
+size_t cr_plan_arena_bytes(const cr_plan *plan)
+{
+    return plan->arena * sizeof(float);
+}
+
+size_t cr_plan_packed_bytes(const cr_plan *plan)
+{
+    return plan->packed;
+}

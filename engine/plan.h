@@ -1,0 +1,86 @@
+/* plan.h - what a plan consists of: tensors with a place in the arena, and steps in execution order.
+ *
+ * A step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], or linear
+ * [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a fused step do not exist; nodes asked
+ * for by name are never inside one. Dropout is the identity: its node shares its input's value and gradient.
+ *
+ * Time, for liveness: with S steps, forward of step i is time i and its backward time 2S - 1 - i. */
+#ifndef CAMRUN_PLAN_H
+#define CAMRUN_PLAN_H
+
+#include "engine.h"
+#include "kernels.h"
+
+/* A value or gradient in the arena: N images of `blocks` channel blocks of (H,W,block), each plane inside a halo of zeros.
+ * Plain vectors are C blocks of 1 channel, 1 x 1. Steps and offset are counted in floats. */
+typedef struct tensor {
+    int C, H, W;
+    int block, blocks;
+    int halo[2];
+    ptrdiff_t row, plane, image;
+    size_t size;      /* of all images */
+    size_t offset;    /* of the first float, halo included */
+    int start, end;   /* lifetime, both inclusive; end < start: there is no such tensor */
+} tensor;
+
+/* One call's worth of a convolution: taps and packed weights. A forward is one; a backward is one per residue of the
+ * input pixel modulo the stride (see conv.c). */
+typedef struct conv_part {
+    int32_t *tap;
+    int n_taps;
+    float *w;
+    int first[2]; /* first output pixel; the next ones follow at `stride` of the convolution (backward), or 1 (forward) */
+    int count[2]; /* output rows and columns */
+} conv_part;
+
+typedef struct step {
+    int node, last;        /* first and last node of the chain */
+    int x, add;            /* nodes read: the input, and the fused addition's other side or -1 */
+    bool relu;             /* ends in a fused ReLU */
+    int batchnorm;         /* node of the folded batchnorm, or -1 */
+    conv_part forward;     /* CR_CONV2D */
+    conv_part *backward;   /* CR_CONV2D with need_x: stride[0] * stride[1] parts */
+    int n_backward;
+    float *bias;           /* CR_CONV2D: folded, padded; CR_BATCHNORM: the shift */
+    float *scale;          /* CR_BATCHNORM, padded to whole blocks */
+    bool active;           /* takes part in the backward */
+    bool need_x, need_add; /* whose gradient it computes */
+    bool first_x, first_add; /* it is that gradient's first writer: it overwrites, later ones add */
+    tensor argmax;         /* CR_MAXPOOL with need_x: bytes, (N,C/16,OH,OW,16), kept in the arena */
+    tensor masked;         /* the gradient behind the ReLU, where the gradient before it is kept */
+} step;
+
+struct cr_plan {
+    const cr_net *net;
+    const kernels *k;
+    int N;
+    int n_steps;
+    step *steps;
+    int *source;      /* per node: itself, or for dropout the node whose value it shares */
+    bool *kept;       /* per node: its value was asked for (or is the last node's) */
+    bool *kept_grad;
+    tensor *value;    /* per node */
+    tensor *grad;     /* per node */
+    int (*shape)[3];  /* per node */
+    size_t arena;     /* floats */
+    size_t packed;    /* bytes */
+};
+
+enum { CACHE_LINE = 64 };
+
+static inline bool tensor_exists(const tensor *t)
+{
+    return t->end >= t->start;
+}
+
+/* Image n of a tensor, as kernels want it. */
+static inline map tensor_map(float *arena, const tensor *t, int n)
+{
+    float *first = arena + t->offset + n * t->image + t->halo[0] * t->row + t->halo[1] * t->block;
+    return (map){first, t->plane, t->row, t->block};
+}
+
+/* Zeroed and 64-byte aligned, or NULL. free() releases it. */
+void *aligned_zeros(size_t count, size_t size);
+
+#endif

@@ -1,0 +1,145 @@
+/* tape.c - runs a plan: the arena, forward, backward, and reading what was kept. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops.h"
+
+struct cr_tape {
+    const cr_plan *plan;
+    float *arena;
+    bool has_forward, has_backward;
+};
+
+static void no_forward(const cr_plan *plan, const step *s, float *arena)
+{
+    (void)plan, (void)s, (void)arena; /* the input's value is written by cr_tape_forward itself */
+}
+
+/* CR_DROPOUT has no row: its node shares its input's tensors and makes no step. */
+static const struct {
+    void (*forward)(const cr_plan *plan, const step *s, float *arena);
+    void (*backward)(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+} ops[CR_OP_COUNT] = {
+    [CR_INPUT] = {no_forward, NULL},
+    [CR_CONV2D] = {conv_forward, conv_backward},
+    [CR_BATCHNORM] = {batchnorm_forward, batchnorm_backward},
+    [CR_RELU] = {relu_forward, relu_backward},
+    [CR_MAXPOOL] = {maxpool_forward, maxpool_backward},
+    [CR_AVGPOOL] = {avgpool_forward, avgpool_backward},
+    [CR_ADAPTIVE_AVGPOOL] = {avgpool_forward, avgpool_backward},
+    [CR_LINEAR] = {linear_forward, linear_backward},
+    [CR_ADD] = {add_forward, add_backward},
+    [CR_FLATTEN] = {flatten_forward, flatten_backward},
+};
+
+cr_tape *cr_tape_create(const cr_plan *plan, cr_error *err)
+{
+    cr_tape *tape = calloc(1, sizeof *tape);
+    /* Not cleared: every run writes what it reads, and pages nobody writes cost nothing. */
+    size_t bytes = (plan->arena * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    float *arena = aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
+    if (!tape || !arena) {
+        free(tape);
+        free(arena);
+        cr_fail(err, "%s: out of memory for %zu bytes of activations", plan->net->arch, bytes);
+        return NULL;
+    }
+    *tape = (cr_tape){.plan = plan, .arena = arena};
+    return tape;
+}
+
+void cr_tape_free(cr_tape *tape)
+{
+    if (!tape)
+        return;
+    free(tape->arena);
+    free(tape);
+}
+
+void cr_tape_forward(cr_tape *tape, const float *x)
+{
+    const cr_plan *plan = tape->plan;
+    const tensor *input = &plan->value[0];
+    const ptrdiff_t image = (ptrdiff_t)input->C * input->H * input->W;
+    zero_halo(plan, input, tape->arena);
+    for (int n = 0; n < plan->N; n++)
+        block(tensor_map(tape->arena, input, n), input, x + n * image, false);
+    for (int i = 0; i < plan->n_steps; i++) {
+        const step *s = &plan->steps[i];
+        if (i > 0)
+            zero_halo(plan, &plan->value[s->last], tape->arena);
+        ops[plan->net->nodes[s->node].op].forward(plan, s, tape->arena);
+    }
+    tape->has_forward = true;
+    tape->has_backward = false;
+}
+
+/* The fused chain backwards: through the ReLU, to the other side of the addition, then through the op itself. */
+static void backward_step(const cr_plan *plan, const step *s, float *arena)
+{
+    const tensor *dy = &plan->grad[s->last];
+    if (s->relu) {
+        /* In place, unless the gradient before the ReLU will be read. */
+        const tensor *dz = tensor_exists(&s->masked) ? &s->masked : dy;
+        if (dz != dy)
+            zero_halo(plan, dz, arena);
+        mask_gradient(plan, dz, dy, &plan->value[s->last], arena);
+        dy = dz;
+    }
+    if (s->need_add) {
+        if (s->first_add)
+            zero_halo(plan, &plan->grad[s->add], arena);
+        pass_gradient(plan, &plan->grad[s->add], dy, s->first_add, arena);
+    }
+    if (s->need_x) {
+        if (s->first_x)
+            zero_halo(plan, &plan->grad[s->x], arena);
+        ops[plan->net->nodes[s->node].op].backward(plan, s, dy, arena);
+    }
+}
+
+bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err)
+{
+    const cr_plan *plan = tape->plan;
+    const tensor *dlogits = &plan->grad[plan->steps[plan->n_steps - 1].last];
+    if (!tape->has_forward)
+        return cr_fail(err, "%s: a backward needs a forward before it", plan->net->arch);
+    if (!tensor_exists(dlogits))
+        return cr_fail(err, "%s: this plan was asked for no gradients", plan->net->arch);
+    for (int n = 0; n < plan->N; n++)
+        block(tensor_map(tape->arena, dlogits, n), dlogits, seed + (ptrdiff_t)n * dlogits->C, false);
+    for (int i = plan->n_steps - 1; i >= 0; i--)
+        if (plan->steps[i].active)
+            backward_step(plan, &plan->steps[i], tape->arena);
+    tape->has_backward = true;
+    return true;
+}
+
+static void read(const cr_tape *tape, const tensor *t, float *out)
+{
+    const ptrdiff_t image = (ptrdiff_t)t->C * t->H * t->W;
+    for (int n = 0; n < tape->plan->N; n++)
+        unblock(out + n * image, tensor_map(tape->arena, t, n), t);
+}
+
+bool cr_tape_value(const cr_tape *tape, int node, float *out, cr_error *err)
+{
+    const cr_plan *plan = tape->plan;
+    if (node < 0 || node >= plan->net->n_nodes || !plan->kept[plan->source[node]])
+        return cr_fail(err, "%s: the plan was not asked to keep the value of node %d", plan->net->arch, node);
+    if (!tape->has_forward)
+        return cr_fail(err, "%s: no forward has run yet", plan->net->arch);
+    read(tape, &plan->value[plan->source[node]], out);
+    return true;
+}
+
+bool cr_tape_grad(const cr_tape *tape, int node, float *out, cr_error *err)
+{
+    const cr_plan *plan = tape->plan;
+    if (node < 0 || node >= plan->net->n_nodes || !plan->kept_grad[plan->source[node]])
+        return cr_fail(err, "%s: the plan was not asked for the gradient of node %d", plan->net->arch, node);
+    if (!tape->has_backward)
+        return cr_fail(err, "%s: no backward has run since the last forward", plan->net->arch);
+    read(tape, &plan->grad[plan->source[node]], out);
+    return true;
+}
