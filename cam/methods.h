@@ -1,8 +1,8 @@
 /* methods.h - class activation mapping: from a layer's output to the signed map of what in it speaks for a class.
  *
- * Notation, here and in methods.c: A is the layer's output and g the gradient of the explained class's logit with respect
- * to it, both (C,H,W) of one image; k counts channels, p pixels. A map is (H,W), signed: what follows (negatives to zero,
- * scaling, resizing) is map.h's. Sums are kept in double, because thousands of terms of both signs cancel.
+ * Notation, here and in methods.c: A is the layer's output and g the gradient of the explained class's logit with
+ * respect to it, both (C,H,W) of one image; k counts channels, p pixels. A map is (H,W), signed: what follows (no
+ * negatives, scaling, resizing) is map.h's. Sums are kept in double, because thousands of terms of both signs cancel.
  *
  * A new method is a function and a row of the table in methods.c. */
 #ifndef CAMRUN_METHODS_H
@@ -38,11 +38,11 @@ const cr_method *cr_method_find(const char *name, cr_error *err);
 void cr_gradcam(double *map, const float *a, const float *g, int c, int h, int w);
 
 /* LayerCAM: map[p] = sum_k max(g_k[p], 0) A_k[p].
- * Jiang et al., IEEE Transactions on Image Processing 30, 2021 (doi:10.1109/TIP.2021.3089943), without the last ReLU. */
+ * Jiang et al., IEEE Transactions on Image Processing 2021 (doi:10.1109/TIP.2021.3089943), without the last ReLU. */
 void cr_layercam(double *map, const float *a, const float *g, int c, int h, int w);
 
-/* CAM: map[p] = sum_k weight_k A_k[p]; weight (C) is the class's row of the last linear layer, which reads the mean over
- * pixels of each A_k. The map's mean plus the class's bias is the logit.
+/* CAM: map[p] = sum_k weight_k A_k[p]; weight (C) is the class's row of the last linear layer, which reads the mean
+ * over pixels of each A_k. The map's mean plus the class's bias is the logit.
  * Zhou et al., CVPR 2016 (arXiv:1512.04150), equation 2. */
 void cr_cam(double *map, const float *a, const float *weight, int c, int h, int w);
 

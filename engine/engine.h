@@ -144,8 +144,8 @@ cr_tape *cr_tape_create(const cr_plan *plan, cr_error *err);
 void cr_tape_free(cr_tape *tape);
 /* x: (N,C,H,W). */
 void cr_tape_forward(cr_tape *tape, const float *x);
-/* After a forward; any number of times. seed: (N,classes), the gradient of the scalar that is explained with respect to
- * the last node (one 1 per image for "this image's logit c"). */
+/* After a forward; any number of times. seed: the gradient of the scalar that is explained with respect to the last
+ * node, in that node's shape: (N,classes), with one 1 per image for "this image's logit c". */
 bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err);
 /* Copy a node's value or gradient, (N,C,H,W), to out. Reading what the plan was not asked to keep is an error. */
 bool cr_tape_value(const cr_tape *tape, int node, float *out, cr_error *err);

@@ -106,8 +106,10 @@ bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err)
         return cr_fail(err, "%s: a backward needs a forward before it", plan->net->arch);
     if (!tensor_exists(dlogits))
         return cr_fail(err, "%s: this plan was asked for no gradients", plan->net->arch);
+    const ptrdiff_t image = (ptrdiff_t)dlogits->C * dlogits->H * dlogits->W;
+    zero_halo(plan, dlogits, tape->arena);
     for (int n = 0; n < plan->N; n++)
-        block(tensor_map(tape->arena, dlogits, n), dlogits, seed + (ptrdiff_t)n * dlogits->C, false);
+        block(tensor_map(tape->arena, dlogits, n), dlogits, seed + n * image, false);
     for (int i = plan->n_steps - 1; i >= 0; i--)
         if (plan->steps[i].active)
             backward_step(plan, &plan->steps[i], tape->arena);
