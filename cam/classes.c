@@ -1,0 +1,250 @@
+/* classes.c - reading class names, and finding the class a word means. */
+#include "classes.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "nearest.h"
+
+/* ---- names ---- */
+
+const char *cr_label(const cr_labels *labels, int class_index)
+{
+    return class_index >= 0 && class_index < labels->n ? labels->names[class_index] : NULL;
+}
+
+void cr_labels_free(cr_labels *labels)
+{
+    for (int i = 0; i < labels->n; i++)
+        free(labels->names[i]);
+    free(labels->names);
+    *labels = (cr_labels){0};
+}
+
+/* Ends the string behind the last character that is no white space. */
+static void trim_end(char *text)
+{
+    size_t length = strlen(text);
+    while (length && isspace((unsigned char)text[length - 1]))
+        length--;
+    text[length] = '\0';
+}
+
+/* Cuts text into its lines; *n counts all, also those beyond max, which are not kept. */
+static bool split_lines(cr_labels *labels, int *n, int max, char *text, const char *path, cr_error *err)
+{
+    trim_end(text); /* blank lines at the end are no names */
+    *n = 0;
+    for (char *line = text; line; ) {
+        char *end = strchr(line, '\n');
+        if (end)
+            *end = '\0';
+        line += strspn(line, " \t");
+        trim_end(line);
+        if (!*line)
+            return cr_fail(err, "%.200s:%d: expected a class name, found a blank line", path, *n + 1);
+        if (*n < max) {
+            if (!(labels->names[labels->n] = strdup(line)))
+                return cr_fail(err, "%.200s: out of memory", path);
+            labels->n++;
+        }
+        ++*n;
+        line = end ? end + 1 : NULL;
+    }
+    return true;
+}
+
+bool cr_labels_read(cr_labels *labels, const char *path, int classes, cr_error *err)
+{
+    static const char byte_order_mark[] = "\xEF\xBB\xBF";
+    unsigned char *data;
+    size_t bytes;
+    *labels = (cr_labels){0};
+    if (!cr_file_read(path, &data, &bytes, err))
+        return false;
+    char *text = malloc(bytes + 1);
+    labels->names = calloc((size_t)classes, sizeof *labels->names);
+    int n = 0;
+    bool ok = false;
+    if (!text || !labels->names)
+        cr_fail(err, "%.200s: out of memory", path);
+    else if (memchr(data, '\0', bytes))
+        cr_fail(err, "%.200s: expected a text file with one class name a line, found binary data", path);
+    else {
+        memcpy(text, data, bytes);
+        text[bytes] = '\0';
+        size_t skip = strncmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
+        ok = split_lines(labels, &n, classes, text + skip, path, err);
+        if (ok && n != classes)
+            ok = cr_fail(err, "%.200s: expected %d class names, one a line, as the network has classes; found %d", path,
+                         classes, n);
+    }
+    free(text);
+    free(data);
+    if (!ok)
+        cr_labels_free(labels);
+    return ok;
+}
+
+/* ---- from a word to a class ---- */
+
+/* As names are compared: case and the choice of "_" or " " do not matter. */
+static int fold(char c)
+{
+    return c == '_' ? ' ' : tolower((unsigned char)c);
+}
+
+/* Whether name begins with word; *whole tells whether that is all of it. */
+static bool begins_with(const char *name, const char *word, bool *whole)
+{
+    while (*word && fold(*name) == fold(*word))
+        name++, word++;
+    *whole = *word == '\0' && *name == '\0';
+    return *word == '\0';
+}
+
+static bool is_name(const char *name, const char *word)
+{
+    bool whole;
+    begins_with(name, word, &whole);
+    return whole;
+}
+
+static bool is_part(const char *name, const char *word)
+{
+    bool whole;
+    for (; *name; name++)
+        if (begins_with(name, word, &whole))
+            return true;
+    return false;
+}
+
+/* Counts the classes whose names match; *first is the first of them, and `list` the first few as "12 tabby, 15 cat". */
+static int find_names(const cr_labels *labels, const char *word, bool (*match)(const char *, const char *), int *first,
+                      char *list, size_t size)
+{
+    enum { LISTED = 5 };
+    int found = 0;
+    list[0] = '\0';
+    for (int i = 0; i < labels->n; i++) {
+        if (!match(labels->names[i], word))
+            continue;
+        if (found++ == 0)
+            *first = i;
+        size_t used = strlen(list);
+        if (found <= LISTED)
+            snprintf(list + used, size - used, "%s%d %.40s", found > 1 ? ", " : "", i, labels->names[i]);
+        else if (found == LISTED + 1)
+            snprintf(list + used, size - used, ", ...");
+    }
+    return found;
+}
+
+static bool near_name(const char *name, const char *word)
+{
+    return cr_is_near(word, name);
+}
+
+/* A number that is all of text: *value is -1 where it is too large for an int. */
+static bool read_digits(const char *text, int *value)
+{
+    if (!*text || text[strspn(text, "0123456789")])
+        return false;
+    errno = 0;
+    long number = strtol(text, NULL, 10);
+    *value = errno || number > 1 << 30 ? -1 : (int)number;
+    return true;
+}
+
+bool cr_target_parse(cr_target *target, const char *text, const cr_labels *labels, int classes, cr_error *err)
+{
+    int number, first;
+    char list[300];
+    if (read_digits(text, &number)) {
+        *target = (cr_target){.index = number};
+        return (number >= 0 && number < classes) ||
+               cr_fail(err, "no class %.20s: the network has %d, numbered from 0 to %d", text, classes, classes - 1);
+    }
+    if (strncmp(text, "top", 3) == 0 && read_digits(text + 3, &number)) {
+        *target = (cr_target){.index = -1, .rank = number};
+        return (number >= 1 && number <= classes) ||
+               cr_fail(err, "no class %.20s: the network has %d, from top1 to top%d", text, classes, classes);
+    }
+    if (!*text)
+        return cr_fail(err, "a class is missing: expected an index, a name, or top1, top2...");
+    if (!labels->n)
+        return cr_fail(err, "no class '%.60s': the weights file names none; add --labels FILE, or give an index from 0 "
+                       "to %d or top1", text, classes - 1);
+
+    int found = find_names(labels, text, is_name, &first, list, sizeof list);
+    if (found == 0)
+        found = find_names(labels, text, is_part, &first, list, sizeof list);
+    if (found == 1) {
+        *target = (cr_target){.index = first};
+        return true;
+    }
+    if (found > 1)
+        return cr_fail(err, "'%.60s' may be any of %d classes: %s; give the index", text, found, list);
+    if (find_names(labels, text, near_name, &first, list, sizeof list))
+        return cr_fail(err, "no class '%.60s'; near it: %s", text, list);
+    return cr_fail(err, "no class '%.60s' among the network's %d, as 0 %.40s and %d %.40s", text, classes,
+                   labels->names[0], classes - 1, labels->names[classes - 1]);
+}
+
+bool cr_targets_parse(cr_target *targets, int *n, const char *text, const cr_labels *labels, int classes,
+                      cr_error *err)
+{
+    for (int i = 0; i < labels->n; i++)
+        if (is_name(labels->names[i], text))
+            return cr_target_parse(&targets[(*n)++], text, labels, classes, err);
+
+    char *copy = strdup(text);
+    if (!copy)
+        return cr_fail(err, "out of memory");
+    bool ok = true;
+    for (char *word = copy; ok && word; ) {
+        char *comma = strchr(word, ',');
+        if (comma)
+            *comma = '\0';
+        word += strspn(word, " ");
+        trim_end(word);
+        ok = cr_target_parse(&targets[(*n)++], word, labels, classes, err);
+        word = comma ? comma + 1 : NULL;
+    }
+    free(copy);
+    return ok;
+}
+
+/* ---- ranking ---- */
+
+void cr_top_classes(int *top, int k, const float *logits, int classes)
+{
+    int found = 0;
+    for (int c = 0; c < classes; c++) {
+        if (found == k && !(logits[c] > logits[top[k - 1]]))
+            continue;
+        int place = found < k ? found++ : k - 1;
+        for (; place > 0 && logits[c] > logits[top[place - 1]]; place--)
+            top[place] = top[place - 1];
+        top[place] = c;
+    }
+}
+
+int cr_target_class(const cr_target *target, const float *logits, int classes)
+{
+    if (target->index >= 0)
+        return target->index;
+    /* The class that exactly rank - 1 others come before. */
+    for (int c = 0; c < classes; c++) {
+        int before = 0;
+        for (int other = 0; other < classes; other++)
+            before += logits[other] > logits[c] || (logits[other] == logits[c] && other < c);
+        if (before == target->rank - 1)
+            return c;
+    }
+    return 0;
+}

@@ -1,0 +1,60 @@
+/* options.h - camrun's command line: every option is a row of the table in options.c, parsed and checked here alone.
+ *
+ * What can be decided from the command line itself is decided here, so that main.c meets only sound combinations. */
+#ifndef CAMRUN_OPTIONS_H
+#define CAMRUN_OPTIONS_H
+
+#include "colormap.h"
+#include "engine.h"
+#include "methods.h"
+
+/* What the program is to do; an option that has no part in it is refused, not ignored. */
+typedef enum task {
+    EXPLAIN_PICTURES = 1,
+    EXPLAIN_TENSOR = 2, /* --tensor */
+    LIST_LAYERS = 4,    /* --list-layers */
+    SHOW_HELP = 8,
+    SHOW_VERSION = 16,
+} task;
+
+typedef struct text_list {
+    int n;
+    const char **items; /* of argv */
+} text_list;
+
+/* Numbers for the three channels, or one for all; n is 0 where the option is not given. */
+typedef struct channel_values {
+    int n;
+    float v[3];
+} channel_values;
+
+typedef struct resize_value {
+    int shorter; /* --resize N */
+    int w, h;    /* --resize WxH */
+} resize_value;
+
+/* A text that is not given is NULL, a number 0. */
+typedef struct options {
+    task task;
+    const char *arch, *weights, *labels, *tensor;
+    const cr_method *method;
+    text_list layers, classes; /* each item may itself be a list with commas */
+    text_list images;
+    int size;
+    resize_value resize;
+    bool no_crop, gray;
+    channel_values mean, std;
+    const char *output, *save_map, *save_raw, *save_logits;
+    float alpha;
+    const cr_colormap *colormap;
+    bool panel, json, timing;
+    int repeat, threads;
+} options;
+
+extern const char *const options_help;
+
+/* Fills *o, which options_free empties again whether this succeeds or not. */
+bool options_parse(options *o, int argc, char **argv, cr_error *err);
+void options_free(options *o);
+
+#endif
