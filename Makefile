@@ -69,6 +69,13 @@ $(BUILD)/%.o: %.c
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_HELP) $(BUILD)/libcamrun.a
 	$(LINK) -o $@ $^ -lcmocka -lm
 
+$(BUILD)/bench/ceilings.o: CPPFLAGS += -march=native -ffp-contract=fast
+$(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(BUILD)/bench/ceilings.o $(BUILD)/libcamrun.a
+	$(LINK) -o $@ $^ -lm
+
+bench: $(BUILD)/bench/bench
+	$< --layers
+
 demo: camrun
 	./camrun cam/demo/shapes.png --weights weights/shapes.bin --panel -o demo.png
 

@@ -44,6 +44,10 @@ void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool
 void zero_halo(const cr_plan *plan, const tensor *t, float *arena);
 void zero_all(const cr_plan *plan, const tensor *t, float *arena);
 
+/* tape.c: one step of a run alone, for the benchmark. */
+void tape_forward_step(cr_tape *tape, int i);
+void tape_backward_step(cr_tape *tape, int i);
+
 /* One image between the arena's layout and plain (C,H,W). */
 void unblock(float *plain, map m, const tensor *t);
 void block(map m, const tensor *t, const float *plain, bool add);

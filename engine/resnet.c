@@ -31,25 +31,25 @@ static int add_block(builder *b, int x, const char *block, const block_conv *con
     int y = x;
     for (int i = 0; i < n_convs; i++) {
         stride *= convs[i].stride;
-        snprintf(name, sizeof name, "%s.conv%d", block, i + 1);
+        snprintf(name, sizeof name, "%.32s.conv%d", block, i + 1);
         y = add_conv2d(b, y, name, convs[i].out, convs[i].k, convs[i].stride, convs[i].k / 2, false);
-        snprintf(name, sizeof name, "%s.bn%d", block, i + 1);
+        snprintf(name, sizeof name, "%.32s.bn%d", block, i + 1);
         y = add_batchnorm(b, y, name);
         if (i + 1 < n_convs) {
-            snprintf(name, sizeof name, i ? "%s.relu_%d" : "%s.relu", block, i);
+            snprintf(name, sizeof name, i ? "%.32s.relu_%d" : "%.32s.relu", block, i);
             y = add_relu(b, y, name);
         }
     }
     int shortcut = x;
     if (stride != 1 || in != out) {
-        snprintf(name, sizeof name, "%s.downsample.0", block);
+        snprintf(name, sizeof name, "%.32s.downsample.0", block);
         shortcut = add_conv2d(b, x, name, out, 1, stride, 0, false);
-        snprintf(name, sizeof name, "%s.downsample.1", block);
+        snprintf(name, sizeof name, "%.32s.downsample.1", block);
         shortcut = add_batchnorm(b, shortcut, name);
     }
-    snprintf(name, sizeof name, "%s.add", block);
+    snprintf(name, sizeof name, "%.32s.add", block);
     y = add_add(b, y, shortcut, name);
-    snprintf(name, sizeof name, "%s.relu_%d", block, n_convs - 1);
+    snprintf(name, sizeof name, "%.32s.relu_%d", block, n_convs - 1);
     return add_relu(b, y, name);
 }
 

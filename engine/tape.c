@@ -56,6 +56,15 @@ void cr_tape_free(cr_tape *tape)
     free(tape);
 }
 
+void tape_forward_step(cr_tape *tape, int i)
+{
+    const cr_plan *plan = tape->plan;
+    const step *s = &plan->steps[i];
+    if (i > 0) /* the input's halo is zeroed before it is filled */
+        zero_halo(plan, &plan->value[s->last], tape->arena);
+    ops[plan->net->nodes[s->node].op].forward(plan, s, tape->arena);
+}
+
 void cr_tape_forward(cr_tape *tape, const float *x)
 {
     const cr_plan *plan = tape->plan;
@@ -64,20 +73,19 @@ void cr_tape_forward(cr_tape *tape, const float *x)
     zero_halo(plan, input, tape->arena);
     for (int n = 0; n < plan->N; n++)
         block(tensor_map(tape->arena, input, n), input, x + n * image, false);
-    for (int i = 0; i < plan->n_steps; i++) {
-        const step *s = &plan->steps[i];
-        if (i > 0)
-            zero_halo(plan, &plan->value[s->last], tape->arena);
-        ops[plan->net->nodes[s->node].op].forward(plan, s, tape->arena);
-    }
+    for (int i = 0; i < plan->n_steps; i++)
+        tape_forward_step(tape, i);
     tape->has_forward = true;
     tape->has_backward = false;
 }
 
 /* The fused chain backwards: through the ReLU, to the other side of the addition, then through the op itself. */
-static void backward_step(const cr_plan *plan, const step *s, float *arena)
+void tape_backward_step(cr_tape *tape, int i)
 {
+    const cr_plan *plan = tape->plan;
+    const step *s = &plan->steps[i];
     const tensor *dy = &plan->grad[s->last];
+    float *arena = tape->arena;
     if (s->relu) {
         /* In place, unless the gradient before the ReLU will be read. */
         const tensor *dz = tensor_exists(&s->masked) ? &s->masked : dy;
@@ -112,7 +120,7 @@ bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err)
         block(tensor_map(tape->arena, dlogits, n), dlogits, seed + n * image, false);
     for (int i = plan->n_steps - 1; i >= 0; i--)
         if (plan->steps[i].active)
-            backward_step(plan, &plan->steps[i], tape->arena);
+            tape_backward_step(tape, i);
     tape->has_backward = true;
     return true;
 }

@@ -1,0 +1,42 @@
+/* ceilings.c - compiled with -march=native, so that the loops use the widest vectors there are. */
+#include "ceilings.h"
+
+#if defined __AVX512F__
+enum { WIDTH = 16, ACCUMULATORS = 16 };
+#elif defined __AVX__
+enum { WIDTH = 8, ACCUMULATORS = 12 };
+#elif defined __aarch64__
+enum { WIDTH = 4, ACCUMULATORS = 16 };
+#else
+enum { WIDTH = 4, ACCUMULATORS = 12 };
+#endif
+
+typedef float vec __attribute__((vector_size(4 * WIDTH), may_alias));
+
+double burn_fma(long rounds, float *sink)
+{
+    vec acc[ACCUMULATORS];
+    vec factor = (vec){0} + *sink, term = (vec){0} + 1e-3f;
+    for (int i = 0; i < ACCUMULATORS; i++)
+        acc[i] = (vec){0} + (float)i;
+    for (long r = 0; r < rounds; r++)
+        for (int i = 0; i < ACCUMULATORS; i++)
+            acc[i] = acc[i] * factor + term;
+    for (int i = 1; i < ACCUMULATORS; i++)
+        acc[0] += acc[i];
+    *sink = acc[0][0];
+    return 2.0 * WIDTH * ACCUMULATORS * (double)rounds;
+}
+
+float read_floats(const float *p, size_t count)
+{
+    vec acc[4] = {0};
+    for (size_t i = 0; i < count; i += 4 * WIDTH)
+        for (int k = 0; k < 4; k++)
+            acc[k] += *(const vec *)(p + i + (size_t)k * WIDTH);
+    vec sum = acc[0] + acc[1] + acc[2] + acc[3];
+    float total = 0.0f;
+    for (int l = 0; l < WIDTH; l++)
+        total += sum[l];
+    return total;
+}
