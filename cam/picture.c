@@ -1,0 +1,200 @@
+/* picture.c - the overlay and the panel (picture.h). */
+#include "picture.h"
+
+#include "resize.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint32_t white = 0xffffff, ink = 0x222222, pale_ink = 0x666666, unseen = 0xe4e4e4;
+
+/* ---- overlay ---- */
+
+/* The map over the photo's pixels; the caller frees it. */
+static float *map_on_photo(const float *map, const cr_geometry *geometry, cr_error *err)
+{
+    float *out = malloc((size_t)geometry->photo_w * (size_t)geometry->photo_h * sizeof *out);
+    if (out)
+        cr_geometry_unmap(out, map, geometry);
+    else
+        cr_fail(err, "out of memory for a map of %d x %d pixels", geometry->photo_w, geometry->photo_h);
+    return out;
+}
+
+/* picture = alpha * colours + (1 - alpha) * picture, inside seen. pytorch-grad-cam divides this by its maximum; here it
+ * is left as the weighted mean that it is, so that the photo is no brighter where it is seen than elsewhere, and
+ * pictures of several classes can be compared. */
+static void blend(cr_image *picture, const float *map, cr_rect seen, float alpha, const cr_colormap *colormap)
+{
+    for (int y = seen.y0; y < seen.y1; y++) {
+        for (int x = seen.x0; x < seen.x1; x++) {
+            size_t i = (size_t)y * (size_t)picture->w + (size_t)x;
+            unsigned char heat[3], *rgb = picture->rgb + 3 * i;
+            cr_colormap_rgb(colormap, map[i], heat);
+            for (int c = 0; c < 3; c++)
+                rgb[c] = (unsigned char)(alpha * heat[c] + (1 - alpha) * rgb[c] + 0.5f);
+        }
+    }
+}
+
+bool cr_picture_overlay(cr_image *out, const cr_image *photo, const float *map, const cr_geometry *geometry,
+                        float alpha, const cr_colormap *colormap, cr_error *err)
+{
+    *out = (cr_image){0};
+    if (!(alpha >= 0 && alpha <= 1))
+        return cr_fail(err, "expected an alpha of 0 to 1, found %g", (double)alpha);
+    float *spread = map_on_photo(map, geometry, err);
+    bool ok = spread && cr_image_create(out, photo->w, photo->h, err);
+    if (ok) {
+        memcpy(out->rgb, photo->rgb, 3 * (size_t)photo->w * (size_t)photo->h);
+        blend(out, spread, cr_geometry_seen(geometry), alpha, colormap);
+    }
+    free(spread);
+    return ok;
+}
+
+/* ---- panel: drawing ---- */
+
+static void fill(cr_image *image, cr_rect r, uint32_t color)
+{
+    for (int y = r.y0; y < r.y1; y++) {
+        for (int x = r.x0; x < r.x1; x++) {
+            unsigned char *rgb = image->rgb + 3 * ((size_t)y * (size_t)image->w + (size_t)x);
+            for (int c = 0; c < 3; c++)
+                rgb[c] = (unsigned char)(color >> (16 - 8 * c) & 0xff);
+        }
+    }
+}
+
+static void paste(cr_image *image, int left, int top, const cr_image *part)
+{
+    for (int y = 0; y < part->h; y++)
+        memcpy(image->rgb + 3 * ((size_t)(top + y) * (size_t)image->w + (size_t)left),
+               part->rgb + 3 * (size_t)y * (size_t)part->w, 3 * (size_t)part->w);
+}
+
+/* Draws text no wider than `room`, with dots in place of what does not fit. */
+static void draw_fitted(cr_image *image, double x, double y, double size, double room, uint32_t color, const char *text)
+{
+    char line[256];
+    size_t length = strlen(text);
+    if (length >= sizeof line)
+        length = sizeof line - 1;
+    snprintf(line, sizeof line, "%s", text);
+    while (cr_text_width(line, size) > room && length > 0) {
+        do
+            length--;
+        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80); /* not inside a UTF-8 sequence */
+        snprintf(line, sizeof line, "%.*s...", (int)(length < 252 ? length : 252), text);
+    }
+    cr_text_draw(image, x, y, size, color, line);
+}
+
+/* The colour map from 1 at the top to 0 at the bottom, with its numbers to the right. */
+static void draw_bar(cr_image *image, cr_rect bar, double size, const cr_colormap *colormap)
+{
+    int height = bar.y1 - bar.y0;
+    for (int y = 0; y < height; y++) {
+        unsigned char rgb[3];
+        cr_colormap_rgb(colormap, 1 - ((float)y + 0.5f) / (float)height, rgb);
+        fill(image, (cr_rect){bar.x0, bar.y0 + y, bar.x1, bar.y0 + y + 1},
+             (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2]);
+    }
+    double x = bar.x1 + 0.5 * size;
+    cr_text_draw(image, x, bar.y0 + size, size, pale_ink, "1");
+    cr_text_draw(image, x, bar.y0 + 0.5 * (height + size), size, pale_ink, "0.5");
+    cr_text_draw(image, x, bar.y1, size, pale_ink, "0");
+}
+
+/* ---- panel: layout ---- */
+
+/* Sizes in pixels. Text and margins grow with the pictures, so that the panel can be read when scaled to a window. */
+typedef struct layout {
+    int w, h;                 /* of the panel */
+    int picture_w, picture_h; /* of each picture */
+    int cell_w, cell_h;       /* its place, which is larger than a thin picture */
+    int left[3], top;         /* of the cells of photo, map and overlay */
+    cr_rect bar;
+    int margin;
+    double caption_size, label_size; /* heights of capitals */
+} layout;
+
+/* Longer side of the pictures, and the shorter side of pictures that would be too thin to see. */
+enum { MIN_LONG = 336, MAX_LONG = 800, MIN_SHORT = 16 };
+
+static layout plan_panel(int photo_w, int photo_h)
+{
+    int longer = photo_w > photo_h ? photo_w : photo_h;
+    int size = longer < MIN_LONG ? MIN_LONG : longer > MAX_LONG ? MAX_LONG : longer;
+    int w = (int)lround((double)photo_w * size / longer), h = (int)lround((double)photo_h * size / longer);
+
+    layout l = {.picture_w = w > MIN_SHORT ? w : MIN_SHORT, .picture_h = h > MIN_SHORT ? h : MIN_SHORT};
+    l.cell_w = l.picture_w > size / 2 ? l.picture_w : size / 2;
+    l.cell_h = l.picture_h > size / 5 ? l.picture_h : size / 5;
+    l.margin = size / 14;
+    l.caption_size = size / 22.0;
+    l.label_size = size / 28.0;
+
+    int gap = l.margin, bar_w = size / 22, numbers_w = (int)(0.5 * l.label_size + cr_text_width("0.5", l.label_size));
+    l.top = l.margin + (int)(2.2 * l.caption_size);
+    l.left[0] = l.margin;
+    l.left[1] = l.left[0] + l.cell_w + gap;
+    l.bar.x0 = l.left[1] + (l.cell_w + l.picture_w) / 2 + gap / 3;
+    l.bar.x1 = l.bar.x0 + bar_w;
+    l.bar.y0 = l.top;
+    l.bar.y1 = l.top + l.cell_h;
+    int cell_end = l.left[1] + l.cell_w, bar_end = l.bar.x1 + numbers_w;
+    l.left[2] = (cell_end > bar_end ? cell_end : bar_end) + gap;
+    l.w = l.left[2] + l.cell_w + l.margin;
+    l.h = l.top + l.cell_h + (int)(2.2 * l.label_size) + l.margin;
+    return l;
+}
+
+/* Pastes a picture into the middle of its cell, and its label under it. */
+static void place(cr_image *panel, const layout *l, int cell, const cr_image *picture, const char *label)
+{
+    int x = l->left[cell] + (l->cell_w - picture->w) / 2, y = l->top + (l->cell_h - picture->h) / 2;
+    paste(panel, x, y, picture);
+    double width = fmin(cr_text_width(label, l->label_size), l->cell_w);
+    draw_fitted(panel, l->left[cell] + (l->cell_w - width) / 2, l->top + l->cell_h + 2.2 * l->label_size, l->label_size,
+                l->cell_w, pale_ink, label);
+}
+
+bool cr_picture_panel(cr_image *out, const cr_image *photo, const float *map, const cr_geometry *geometry, float alpha,
+                      const cr_colormap *colormap, const char *caption, cr_error *err)
+{
+    layout l = plan_panel(photo->w, photo->h);
+    int w = l.picture_w, h = l.picture_h;
+    cr_geometry scaled = *geometry; /* the same map on a photo of the panel's size */
+    scaled.photo_w = w;
+    scaled.photo_h = h;
+    cr_rect whole = {0, 0, w, h}, seen = cr_geometry_seen(&scaled);
+    bool cropped = memcmp(&seen, &whole, sizeof seen) != 0;
+
+    cr_image picture = {0};
+    *out = (cr_image){0};
+    float *spread = map_on_photo(map, &scaled, err);
+    bool ok = spread && cr_image_create(&picture, w, h, err) && cr_image_create(out, l.w, l.h, err);
+    if (ok) {
+        fill(out, (cr_rect){0, 0, l.w, l.h}, white);
+        draw_fitted(out, l.margin, l.margin + l.caption_size, l.caption_size, l.w - 2 * l.margin, ink, caption);
+        draw_bar(out, l.bar, l.label_size, colormap);
+        fill(&picture, whole, unseen);
+        blend(&picture, spread, seen, 1, colormap);
+        place(out, &l, 1, &picture, cropped ? "map (grey: outside the crop)" : "map");
+        ok = cr_resize(picture.rgb, whole, h, w, photo->rgb, photo->h, photo->w, 3, err);
+    }
+    if (ok) {
+        place(out, &l, 0, &picture, "photograph");
+        blend(&picture, spread, seen, alpha, colormap);
+        place(out, &l, 2, &picture, "overlay");
+    }
+    free(spread);
+    cr_image_free(&picture);
+    if (!ok)
+        cr_image_free(out);
+    return ok;
+}
