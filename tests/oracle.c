@@ -1,0 +1,222 @@
+/* oracle.c - see oracle.h. */
+#include "oracle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "reference.h"
+
+static window node_window(const cr_node *n)
+{
+    return (window){{n->kernel[0], n->kernel[1]},
+                    {n->stride[0], n->stride[1]},
+                    {n->pad[0], n->pad[1]},
+                    {n->dilation[0], n->dilation[1]}};
+}
+
+size_t oracle_count(const oracle *o, int node)
+{
+    const int *s = o->shape[node];
+    return (size_t)o->N * (size_t)s[0] * (size_t)s[1] * (size_t)s[2];
+}
+
+static void forward_node(oracle *o, int i)
+{
+    const cr_node *n = &o->net->nodes[i];
+    const cr_param *param = &o->net->params[n->param];
+    const int N = o->N, *xs = o->shape[n->in[0]], *ys = o->shape[i];
+    const int C = ys[0], H = xs[1], W = xs[2], OH = ys[1], OW = ys[2];
+    const window win = node_window(n);
+    const float *x = o->value[n->in[0]];
+    float *y = o->value[i];
+    switch (n->op) {
+    case CR_CONV2D:
+        ref_conv2d_forward(y, x, param[0].data, n->n_params > 1 ? param[1].data : NULL, N, xs[0], H, W, C, OH, OW, &win);
+        break;
+    case CR_BATCHNORM:
+        ref_batchnorm_forward(y, x, param[0].data, param[1].data, param[2].data, param[3].data, n->eps, N, C, H * W);
+        break;
+    case CR_RELU:
+        ref_relu_forward(y, x, (int64_t)oracle_count(o, i));
+        break;
+    case CR_MAXPOOL: {
+        uint8_t *argmax = zeros(oracle_count(o, i), 1);
+        ref_maxpool_forward(y, argmax, x, N * C, H, W, OH, OW, &win);
+        free(argmax);
+        break;
+    }
+    case CR_AVGPOOL:
+        ref_avgpool_forward(y, x, N * C, H, W, OH, OW, &win);
+        break;
+    case CR_ADAPTIVE_AVGPOOL:
+        ref_adaptive_avgpool_forward(y, x, N * C, H, W, OH, OW);
+        break;
+    case CR_LINEAR:
+        ref_linear_forward(y, x, param[0].data, param[1].data, N, xs[0], C);
+        break;
+    case CR_ADD:
+        ref_add_forward(y, x, o->value[n->in[1]], (int64_t)oracle_count(o, i));
+        break;
+    case CR_FLATTEN:
+    case CR_DROPOUT:
+        memcpy(y, x, sizeof *y * oracle_count(o, i));
+        break;
+    default:
+        fail_msg("the oracle does not know %s", cr_op_name(n->op));
+    }
+}
+
+/* dx: this node's contribution to the gradient of its first input. x and y: where the kinks are decided. */
+static void backward_node(const oracle *o, int i, float *dx, const float *dy, const float *x, const float *y)
+{
+    const cr_node *n = &o->net->nodes[i];
+    const cr_param *param = &o->net->params[n->param];
+    const int N = o->N, *xs = o->shape[n->in[0]], *ys = o->shape[i];
+    const int C = ys[0], H = xs[1], W = xs[2], OH = ys[1], OW = ys[2];
+    const window win = node_window(n);
+    switch (n->op) {
+    case CR_CONV2D:
+        ref_conv2d_backward(dx, dy, param[0].data, N, xs[0], H, W, C, OH, OW, &win);
+        break;
+    case CR_BATCHNORM:
+        ref_batchnorm_backward(dx, dy, param[0].data, param[3].data, n->eps, N, C, H * W);
+        break;
+    case CR_RELU:
+        ref_relu_backward(dx, dy, y, (int64_t)oracle_count(o, i));
+        break;
+    case CR_MAXPOOL: {
+        float *largest = zeros(oracle_count(o, i), sizeof *largest);
+        uint8_t *argmax = zeros(oracle_count(o, i), 1);
+        ref_maxpool_forward(largest, argmax, x, N * C, H, W, OH, OW, &win);
+        ref_maxpool_backward(dx, dy, argmax, N * C, H, W, OH, OW, &win);
+        free(argmax);
+        free(largest);
+        break;
+    }
+    case CR_AVGPOOL:
+        ref_avgpool_backward(dx, dy, N * C, H, W, OH, OW, &win);
+        break;
+    case CR_ADAPTIVE_AVGPOOL:
+        ref_adaptive_avgpool_backward(dx, dy, N * C, H, W, OH, OW);
+        break;
+    case CR_LINEAR:
+        ref_linear_backward(dx, dy, param[0].data, N, xs[0], C);
+        break;
+    case CR_ADD:
+    case CR_FLATTEN:
+    case CR_DROPOUT:
+        memcpy(dx, dy, sizeof *dx * oracle_count(o, i));
+        break;
+    default:
+        fail_msg("the oracle does not know %s", cr_op_name(n->op));
+    }
+}
+
+oracle *oracle_create(const cr_net *net, int N, int H, int W, const float *x)
+{
+    const size_t nodes = (size_t)net->n_nodes;
+    oracle *o = zeros(1, sizeof *o);
+    *o = (oracle){.net = net,
+                  .N = N,
+                  .H = H,
+                  .W = W,
+                  .shape = zeros(nodes, sizeof *o->shape),
+                  .value = zeros(nodes, sizeof *o->value),
+                  .grad = zeros(nodes, sizeof *o->grad)};
+    cr_error err;
+    if (!cr_net_shapes(net, H, W, o->shape, &err))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < net->n_nodes; i++) {
+        o->value[i] = zeros(oracle_count(o, i), sizeof(float));
+        o->grad[i] = zeros(oracle_count(o, i), sizeof(float));
+        if (i == 0)
+            memcpy(o->value[0], x, sizeof *x * oracle_count(o, 0));
+        else
+            forward_node(o, i);
+    }
+    return o;
+}
+
+void oracle_free(oracle *o)
+{
+    for (int i = 0; i < o->net->n_nodes; i++) {
+        free(o->value[i]);
+        free(o->grad[i]);
+    }
+    free(o->shape);
+    free(o->value);
+    free(o->grad);
+    free(o);
+}
+
+void oracle_backward(oracle *o, float *const *at, const float *seed)
+{
+    const int last = o->net->n_nodes - 1;
+    for (int i = 0; i < last; i++)
+        memset(o->grad[i], 0, sizeof(float) * oracle_count(o, i));
+    memcpy(o->grad[last], seed, sizeof *seed * oracle_count(o, last));
+    for (int i = last; i > 0; i--) {
+        const cr_node *n = &o->net->nodes[i];
+        const int in = n->in[0];
+        float *dx = zeros(oracle_count(o, in), sizeof *dx);
+        backward_node(o, i, dx, o->grad[i], at[in] ? at[in] : o->value[in], at[i] ? at[i] : o->value[i]);
+        for (int side = 0; side < 2 && n->in[side] >= 0; side++)
+            for (size_t k = 0; k < oracle_count(o, in); k++)
+                o->grad[n->in[side]][k] += dx[k];
+        free(dx);
+    }
+}
+
+/* Reads a kept value or gradient into memory of its own and compares it. */
+static float *read_and_check(const oracle *o, const cr_tape *tape, int node, bool gradient, double tol)
+{
+    cr_error err;
+    const size_t count = oracle_count(o, node);
+    float *found = zeros(count, sizeof *found);
+    if (!(gradient ? cr_tape_grad : cr_tape_value)(tape, node, found, &err))
+        fail_msg("%s", err.text);
+    check_close(found, gradient ? o->grad[node] : o->value[node], count, tol, "%s (%s) %dx%dx%d: %s of %s", o->net->arch,
+                cr_isa(), o->N, o->H, o->W, gradient ? "gradient" : "value", o->net->nodes[node].name);
+    return found;
+}
+
+void check_request(oracle *o, const cr_request *request, const float *x, const float *seed, double tol, float *logits,
+                   float *grad)
+{
+    const cr_net *net = o->net;
+    const int last = net->n_nodes - 1;
+    cr_error err;
+    cr_plan *plan = cr_plan_create(net, request, &err);
+    if (!plan)
+        fail_msg("%s", err.text);
+    cr_tape *tape = cr_tape_create(plan, &err);
+    if (!tape)
+        fail_msg("%s", err.text);
+    cr_tape_forward(tape, x);
+
+    float **at = zeros((size_t)net->n_nodes, sizeof *at);
+    at[last] = read_and_check(o, tape, last, false, tol);
+    if (logits)
+        memcpy(logits, at[last], sizeof *logits * oracle_count(o, last));
+    for (int i = 0; i < request->n_keep; i++)
+        if (!at[request->keep[i]])
+            at[request->keep[i]] = read_and_check(o, tape, request->keep[i], false, tol);
+
+    if (request->n_grad) {
+        if (!cr_tape_backward(tape, seed, &err))
+            fail_msg("%s", err.text);
+        oracle_backward(o, at, seed);
+        for (int i = 0; i < request->n_grad; i++) {
+            float *found = read_and_check(o, tape, request->grad[i], true, tol);
+            if (grad && i == 0)
+                memcpy(grad, found, sizeof *grad * oracle_count(o, request->grad[i]));
+            free(found);
+        }
+    }
+    for (int i = 0; i < net->n_nodes; i++)
+        free(at[i]);
+    free(at);
+    cr_tape_free(tape);
+    cr_plan_free(plan);
+}
