@@ -248,11 +248,25 @@ static bool is_vector(const cr_plan *plan, int node)
     return false;
 }
 
+/* Convolutions read the input's few channels plain, without padding them to a block; so does a flatten. */
+static bool is_plain(const cr_plan *plan, int node)
+{
+    if (plan->net->nodes[node].op != CR_INPUT)
+        return false;
+    for (int i = 0; i < plan->n_steps; i++) {
+        const step *s = &plan->steps[i];
+        const cr_op op = plan->net->nodes[s->node].op;
+        if (s->add == node || (s->x == node && op != CR_CONV2D && op != CR_FLATTEN))
+            return false;
+    }
+    return true;
+}
+
 static bool lay_out_all(cr_plan *plan)
 {
     for (int i = 0; i < plan->net->n_nodes; i++) {
         int grad_block = is_vector(plan, i) ? 1 : BLOCK;
-        int block = plan->net->nodes[i].op == CR_INPUT ? 1 : grad_block;
+        int block = is_plain(plan, i) ? 1 : grad_block;
         if (!lay_out(&plan->value[i], plan->shape[i], block, plan->N) ||
             !lay_out(&plan->grad[i], plan->shape[i], grad_block, plan->N))
             return false;
