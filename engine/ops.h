@@ -47,6 +47,8 @@ void zero_all(const cr_plan *plan, const tensor *t, float *arena);
 /* tape.c: one step of a run alone, for the benchmark. */
 void tape_forward_step(cr_tape *tape, int i);
 void tape_backward_step(cr_tape *tape, int i);
+/* The plan's arena, for tests that poison what is dead. */
+float *tape_arena(cr_tape *tape);
 
 /* One image between the arena's layout and plain (C,H,W). */
 void unblock(float *plain, map m, const tensor *t);

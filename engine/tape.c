@@ -56,6 +56,11 @@ void cr_tape_free(cr_tape *tape)
     free(tape);
 }
 
+float *tape_arena(cr_tape *tape)
+{
+    return tape->arena;
+}
+
 void tape_forward_step(cr_tape *tape, int i)
 {
     const cr_plan *plan = tape->plan;
