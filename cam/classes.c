@@ -17,6 +17,15 @@ const char *cr_label(const cr_labels *labels, int class_index)
     return class_index >= 0 && class_index < labels->n ? labels->names[class_index] : NULL;
 }
 
+void cr_class_title(char *title, size_t size, const cr_labels *labels, int class_index)
+{
+    const char *name = cr_label(labels, class_index);
+    if (name)
+        snprintf(title, size, "%d %s", class_index, name);
+    else
+        snprintf(title, size, "class %d", class_index);
+}
+
 void cr_labels_free(cr_labels *labels)
 {
     for (int i = 0; i < labels->n; i++)
@@ -25,35 +34,44 @@ void cr_labels_free(cr_labels *labels)
     *labels = (cr_labels){0};
 }
 
-/* Ends the string behind the last character that is no white space. */
-static void trim_end(char *text)
+bool cr_labels_create(cr_labels *labels, char *const *names, int n, cr_error *err)
 {
-    size_t length = strlen(text);
-    while (length && isspace((unsigned char)text[length - 1]))
-        length--;
-    text[length] = '\0';
+    *labels = (cr_labels){.names = calloc((size_t)n + 1, sizeof *labels->names)};
+    while (labels->names && labels->n < n && (labels->names[labels->n] = strdup(names[labels->n])))
+        labels->n++;
+    if (labels->n == n && labels->names)
+        return true;
+    cr_labels_free(labels);
+    return cr_fail(err, "out of memory for %d class names", n);
 }
 
-/* Cuts text into its lines; *n counts all, also those beyond max, which are not kept. */
-static bool split_lines(cr_labels *labels, int *n, int max, char *text, const char *path, cr_error *err)
+/* Cuts white space from both ends. */
+static char *trim(char *text)
 {
-    trim_end(text); /* blank lines at the end are no names */
+    text += strspn(text, " \t\r\n");
+    size_t length = strlen(text);
+    while (length && strchr(" \t\r\n", text[length - 1]))
+        length--;
+    text[length] = '\0';
+    return text;
+}
+
+/* Cuts text, which is changed, into lines and keeps pointers to at most max of them; *n counts all. */
+static bool split_lines(char **lines, int *n, int max, char *text, const char *path, cr_error *err)
+{
+    size_t length = strlen(text);
+    while (length && strchr(" \t\r\n", text[length - 1])) /* blank lines at the end are no names */
+        text[--length] = '\0';
     *n = 0;
-    for (char *line = text; line; ) {
-        char *end = strchr(line, '\n');
-        if (end)
-            *end = '\0';
-        line += strspn(line, " \t");
-        trim_end(line);
+    for (char *line = text, *end; line; line = end) {
+        if ((end = strchr(line, '\n')))
+            *end++ = '\0';
+        line = trim(line);
         if (!*line)
             return cr_fail(err, "%.200s:%d: expected a class name, found a blank line", path, *n + 1);
-        if (*n < max) {
-            if (!(labels->names[labels->n] = strdup(line)))
-                return cr_fail(err, "%.200s: out of memory", path);
-            labels->n++;
-        }
+        if (*n < max)
+            lines[*n] = line;
         ++*n;
-        line = end ? end + 1 : NULL;
     }
     return true;
 }
@@ -66,27 +84,26 @@ bool cr_labels_read(cr_labels *labels, const char *path, int classes, cr_error *
     *labels = (cr_labels){0};
     if (!cr_file_read(path, &data, &bytes, err))
         return false;
-    char *text = malloc(bytes + 1);
-    labels->names = calloc((size_t)classes, sizeof *labels->names);
-    int n = 0;
+    char *text = calloc(bytes + 1, 1);
+    char **lines = calloc((size_t)classes, sizeof *lines);
+    int n;
     bool ok = false;
-    if (!text || !labels->names)
+    if (!text || !lines)
         cr_fail(err, "%.200s: out of memory", path);
     else if (memchr(data, '\0', bytes))
         cr_fail(err, "%.200s: expected a text file with one class name a line, found binary data", path);
     else {
         memcpy(text, data, bytes);
-        text[bytes] = '\0';
         size_t skip = strncmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
-        ok = split_lines(labels, &n, classes, text + skip, path, err);
+        ok = split_lines(lines, &n, classes, text + skip, path, err);
         if (ok && n != classes)
             ok = cr_fail(err, "%.200s: expected %d class names, one a line, as the network has classes; found %d", path,
                          classes, n);
+        ok = ok && cr_labels_create(labels, lines, n, err);
     }
+    free(lines);
     free(text);
     free(data);
-    if (!ok)
-        cr_labels_free(labels);
     return ok;
 }
 
@@ -206,14 +223,10 @@ bool cr_targets_parse(cr_target *targets, int *n, const char *text, const cr_lab
     if (!copy)
         return cr_fail(err, "out of memory");
     bool ok = true;
-    for (char *word = copy; ok && word; ) {
-        char *comma = strchr(word, ',');
-        if (comma)
-            *comma = '\0';
-        word += strspn(word, " ");
-        trim_end(word);
-        ok = cr_target_parse(&targets[(*n)++], word, labels, classes, err);
-        word = comma ? comma + 1 : NULL;
+    for (char *word = copy, *next; ok && word; word = next) {
+        if ((next = strchr(word, ',')))
+            *next++ = '\0';
+        ok = cr_target_parse(&targets[(*n)++], trim(word), labels, classes, err);
     }
     free(copy);
     return ok;

@@ -15,11 +15,16 @@ typedef struct cr_labels {
     char **names;
 } cr_labels;
 
+/* Copies n names. */
+bool cr_labels_create(cr_labels *labels, char *const *names, int n, cr_error *err);
 /* A text file of `classes` names, one a line. */
 bool cr_labels_read(cr_labels *labels, const char *path, int classes, cr_error *err);
 void cr_labels_free(cr_labels *labels);
 /* NULL where the classes have no names. */
 const char *cr_label(const cr_labels *labels, int class_index);
+
+/* How a class is called where people read it: "3 circle", or "class 3" where it has no name. Cut to fit. */
+void cr_class_title(char *title, size_t size, const cr_labels *labels, int class_index);
 
 /* The class to explain. */
 typedef struct cr_target {

@@ -7,8 +7,7 @@
 
 #include "map.h"
 
-/* Whether a node's output still has rows and columns: nothing before it was flattened. */
-static bool is_feature_map(const cr_net *net, int node)
+bool cr_is_feature_map(const cr_net *net, int node)
 {
     for (int i = node; i >= 0; i = net->nodes[i].in[0])
         if (net->nodes[i].op == CR_FLATTEN || net->nodes[i].op == CR_LINEAR)
@@ -22,7 +21,7 @@ static bool check_layers(const cr_net *net, const cr_method *method, const int *
     int last = cr_net_last_feature_map(net);
     for (int i = 0; i < n_layers; i++) {
         const char *name = net->nodes[layers[i]].name;
-        if (!is_feature_map(net, layers[i]))
+        if (!cr_is_feature_map(net, layers[i]))
             return cr_fail(err, "layer %s: its output has no rows and columns to map; the last that has them is %s",
                            name, net->nodes[last].name);
         if (method->evidence == CR_FC_WEIGHT && cr_net_cam_head(net) < 0)

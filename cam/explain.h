@@ -17,6 +17,9 @@
 extern "C" {
 #endif
 
+/* Whether a node's output still has rows and columns: nothing before it was flattened. */
+bool cr_is_feature_map(const cr_net *net, int node);
+
 /* A layer whose output is explained. All arrays are the explainer's. */
 typedef struct cr_explained_layer {
     int node;

@@ -1,0 +1,45 @@
+/* camrun.h - the whole library: engine, weights files, and class activation maps.
+ *
+ * From a photograph to a map, without the checks every call deserves:
+ *
+ *   cr_error err;
+ *   cr_weights *weights = cr_weights_open("shapes.bin", &err);
+ *   cr_net *net = cr_net_load(weights, NULL, &err);
+ *   int layer = cr_net_last_feature_map(net);
+ *   cr_explainer *e = cr_explainer_create(net, cr_method_at(0), &layer, 1, 1, 224, 224, &err);
+ *
+ *   cr_image photo;
+ *   cr_geometry geometry;
+ *   cr_transform transform;
+ *   cr_transform_from_weights(&transform, weights, &err);
+ *   cr_image_load(&photo, "shapes.png", &err);
+ *   cr_transform_geometry(&transform, photo.w, photo.h, &geometry, &err);
+ *   cr_transform_apply(x, 3, &photo, &transform, &geometry, &err);       float x[3 * 224 * 224]
+ *
+ *   cr_explainer_forward(e, x, &err);                                    e->logits
+ *   cr_top_classes(&best, 1, e->logits, net->classes);                   int best
+ *   cr_explainer_backward(e, &best, &err);
+ *   cr_explainer_maps(e, &err);                                          e->layers[0].raw, e->maps
+ *
+ *   cr_image overlay;
+ *   cr_picture_overlay(&overlay, &photo, e->maps, &geometry, 0.5f, cr_colormap_find("jet", &err), &err);
+ *   cr_image_write_png(&overlay, "overlay.png", &err); */
+#ifndef CAMRUN_H
+#define CAMRUN_H
+
+#include "classes.h"
+#include "colormap.h"
+#include "engine.h"
+#include "explain.h"
+#include "file.h"
+#include "image.h"
+#include "map.h"
+#include "metadata.h"
+#include "methods.h"
+#include "npy.h"
+#include "picture.h"
+#include "resize.h"
+#include "transform.h"
+#include "weights.h"
+
+#endif

@@ -1,0 +1,26 @@
+/* json_writer.h - writes one JSON document: commas, indentation and escapes are its business.
+ *
+ * key is the member's name inside an object and NULL inside an array. */
+#ifndef CAMRUN_JSON_WRITER_H
+#define CAMRUN_JSON_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct json_writer {
+    FILE *out;
+    int depth;
+    bool filled; /* the innermost object or array has a member already */
+} json_writer;
+
+void json_open(json_writer *j, const char *key, char bracket); /* '{' or '[' */
+void json_close(json_writer *j, char bracket);                 /* '}' or ']' */
+/* Bytes that are not UTF-8 are written as U+FFFD; a NULL text as null. */
+void json_text(json_writer *j, const char *key, const char *text);
+/* Nine digits, enough to read a float back unchanged; null where the value is not finite. */
+void json_number(json_writer *j, const char *key, double value);
+void json_integer(json_writer *j, const char *key, int64_t value);
+void json_bool(json_writer *j, const char *key, bool value);
+
+#endif

@@ -1,0 +1,34 @@
+/* output.h - where camrun's files go: the names of pictures, and arrays that grow image by image. */
+#ifndef CAMRUN_OUTPUT_H
+#define CAMRUN_OUTPUT_H
+
+#include "engine.h"
+#include "options.h"
+
+enum { PATH_SIZE = 4096 };
+
+/* Whether the pictures of all of o->images can be written: -o names a folder where there are several, no two go to the
+ * same file, and none replaces the picture it is made of. */
+bool output_check(const options *o, cr_error *err);
+
+/* The path for one picture made from source: -o, or SOURCE_METHOD.png in the current folder or in the folder -o names.
+ * Suffixes tell apart several made from one source: _INDEX unless index is negative (an image of a batch), and
+ * _CLASS_NAME unless class_index is negative (name may be NULL). */
+bool output_path(char path[PATH_SIZE], const options *o, const char *source, int index, int class_index,
+                 const char *name, cr_error *err);
+
+/* Arrays of one shape (k, h, w) for every image of a run, one behind the other. Zeroed: empty. */
+typedef struct stack {
+    float *data;
+    int images;
+    int k, h, w;
+} stack;
+
+/* Room for `images` more, to be filled by the caller, in *block. False where their size is not that of those before. */
+bool stack_grow(stack *s, int images, int k, int h, int w, float **block, cr_error *err);
+/* Writes (images, k, h, w) without those leading axes that have length 1, but with the last `inner` in any case. Does
+ * nothing where path is NULL. */
+bool stack_save(const stack *s, const char *path, int inner, cr_error *err);
+void stack_free(stack *s);
+
+#endif

@@ -1,0 +1,359 @@
+/* report.c - the wording of report.h: text first, then JSON, then --list-layers. */
+#include "report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { TOP = 5 };
+
+static int top_of(const image_facts *image, int classes, int top[TOP])
+{
+    int n = classes < TOP ? classes : TOP;
+    cr_top_classes(top, n, image->logits, classes);
+    return n;
+}
+
+/* Whether any layer's raw map is above zero somewhere. */
+static bool has_evidence(const map_facts *map, int n_layers)
+{
+    for (int i = 0; i < n_layers; i++)
+        if (map->range[i][1] > 0)
+            return true;
+    return false;
+}
+
+/* ---- text ---- */
+
+/* A name from a file may hold anything: control characters are not sent to the terminal. */
+static void put_name(FILE *out, const char *name)
+{
+    for (; *name; name++)
+        putc((unsigned char)*name < 0x20 || *name == 0x7F ? '?' : *name, out);
+}
+
+static void put_class(FILE *out, const cr_labels *labels, int class_index)
+{
+    char title[256];
+    cr_class_title(title, sizeof title, labels, class_index);
+    put_name(out, title);
+}
+
+static void text_top(const report *r, const image_facts *image)
+{
+    int top[TOP], n = top_of(image, r->run->net->classes, top);
+    for (int i = 0; i < n; i++) {
+        fprintf(r->out, "  %8.3f  %6.2f %%  ", (double)image->logits[top[i]],
+                100 * (double)image->probabilities[top[i]]);
+        put_class(r->out, r->run->labels, top[i]);
+        putc('\n', r->out);
+    }
+}
+
+static void text_map(const report *r, const image_facts *image, const map_facts *map)
+{
+    const run_facts *run = r->run;
+    fprintf(r->out, "%s for ", run->method->title);
+    put_class(r->out, run->labels, map->class_index);
+    for (int i = 0; i < run->n_layers; i++) {
+        const cr_explained_layer *l = &image->explainer->layers[i];
+        fprintf(r->out, "%s at %s (%dx%d), raw map from %.4g to %.4g", i ? ",\n " : "", run->net->nodes[l->node].name,
+                l->w, l->h, (double)map->range[i][0], (double)map->range[i][1]);
+    }
+    putc('\n', r->out);
+    if (!has_evidence(map, run->n_layers))
+        fputs("  no positive evidence: nowhere is the raw map above zero, so the map is empty\n", r->out);
+    else if (map->empty)
+        fputs("  no place stands out: the raw map is the same everywhere, so the map is empty\n", r->out);
+    if (map->picture) {
+        fputs("  written to ", r->out);
+        put_name(r->out, map->picture);
+        putc('\n', r->out);
+    }
+}
+
+static void text_times(const report *r, const image_facts *image)
+{
+    const run_facts *run = r->run;
+    double backward = 0;
+    for (int i = 0; i < image->n_maps; i++)
+        backward += image->maps[i].backward_ms / image->n_maps;
+    fputs("time: ", r->out);
+    if (r->images == 0)
+        fprintf(r->out, "load %.1f ms, ", run->load_ms);
+    if (image->plan_ms >= 0)
+        fprintf(r->out, "plan %.1f ms, ", image->plan_ms);
+    fprintf(r->out, "forward %.1f ms", image->forward_ms);
+    if (backward >= 0)
+        fprintf(r->out, ", backward %.1f ms%s", backward, image->n_maps > 1 ? " a class" : "");
+    if (run->repeat)
+        fprintf(r->out, " (medians of %d run%s)", run->repeat, run->repeat > 1 ? "s" : "");
+    putc('\n', r->out);
+}
+
+static void text_image(const report *r, const image_facts *image)
+{
+    const cr_explainer *e = image->explainer;
+    put_name(r->out, image->source);
+    if (image->index >= 0)
+        fprintf(r->out, "[%d]", image->index);
+    if (image->photo_w)
+        fprintf(r->out, " (%dx%d)", image->photo_w, image->photo_h);
+    fprintf(r->out, " through %s, input %dx%d\n", e->net->arch, e->w, e->h);
+    text_top(r, image);
+    for (int i = 0; i < image->n_maps; i++)
+        text_map(r, image, &image->maps[i]);
+    if (image->index <= 0) /* a batch is timed as one */
+        text_times(r, image);
+}
+
+static void text_end(const report *r, const end_facts *end)
+{
+    const char *const saved[][2] = {{"maps", end->map}, {"raw maps", end->raw}, {"logits", end->logits}};
+    for (int i = 0; i < 3; i++)
+        if (saved[i][1]) {
+            fprintf(r->out, "%s written to ", saved[i][0]);
+            put_name(r->out, saved[i][1]);
+            putc('\n', r->out);
+        }
+    if (r->run->repeat)
+        fprintf(r->out, "peak memory: %.1f MB, with %d thread%s of %s kernels\n", (double)end->peak_bytes / 1e6,
+                cr_threads(), cr_threads() > 1 ? "s" : "", cr_isa());
+}
+
+/* ---- JSON ---- */
+
+static void json_shape(json_writer *j, const char *key, const int *dim, int n)
+{
+    json_open(j, key, '[');
+    for (int i = 0; i < n; i++)
+        json_integer(j, NULL, dim[i]);
+    json_close(j, ']');
+}
+
+static void json_class(const report *r, json_writer *j, const image_facts *image, int class_index)
+{
+    json_integer(j, "class", class_index);
+    json_text(j, "name", cr_label(r->run->labels, class_index));
+    json_number(j, "logit", (double)image->logits[class_index]);
+    json_number(j, "probability", (double)image->probabilities[class_index]);
+}
+
+static void json_transform(json_writer *j, const cr_transform *t)
+{
+    json_open(j, "preprocessing", '{');
+    if (t->resize)
+        json_integer(j, "resize", t->resize);
+    else
+        json_shape(j, "resize", (const int[]){t->resize_w, t->resize_h}, 2);
+    if (t->crop_w)
+        json_shape(j, "crop", (const int[]){t->crop_w, t->crop_h}, 2);
+    json_bool(j, "gray", t->gray);
+    json_open(j, "mean", '[');
+    for (int i = 0; i < t->n_mean; i++)
+        json_number(j, NULL, (double)t->mean[i]);
+    json_close(j, ']');
+    json_open(j, "std", '[');
+    for (int i = 0; i < t->n_std; i++)
+        json_number(j, NULL, (double)t->std[i]);
+    json_close(j, ']');
+    json_close(j, '}');
+}
+
+static void json_begin(report *r)
+{
+    const run_facts *run = r->run;
+    json_writer *j = &r->j;
+    json_open(j, NULL, '{');
+    json_text(j, "camrun", CAMRUN_VERSION);
+    json_text(j, "arch", run->net->arch);
+    json_text(j, "weights", run->weights);
+    json_integer(j, "classes", run->net->classes);
+    json_text(j, "method", run->method->name);
+    json_open(j, "layers", '[');
+    for (int i = 0; i < run->n_layers; i++)
+        json_text(j, NULL, run->net->nodes[run->layers[i]].name);
+    json_close(j, ']');
+    if (run->transform)
+        json_transform(j, run->transform);
+    json_integer(j, "threads", cr_threads());
+    json_text(j, "isa", cr_isa());
+    json_number(j, "load_ms", run->load_ms);
+    if (run->repeat)
+        json_integer(j, "repeat", run->repeat);
+    json_open(j, "images", '[');
+}
+
+static void json_map(report *r, const image_facts *image, const map_facts *map)
+{
+    json_writer *j = &r->j;
+    json_open(j, NULL, '{');
+    json_class(r, j, image, map->class_index);
+    json_open(j, "layers", '[');
+    for (int i = 0; i < r->run->n_layers; i++) {
+        const cr_explained_layer *l = &image->explainer->layers[i];
+        json_open(j, NULL, '{');
+        json_text(j, "layer", r->run->net->nodes[l->node].name);
+        json_shape(j, "shape", (const int[]){l->c, l->h, l->w}, 3);
+        json_number(j, "min", (double)map->range[i][0]);
+        json_number(j, "max", (double)map->range[i][1]);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+    json_bool(j, "positive_evidence", has_evidence(map, r->run->n_layers));
+    json_bool(j, "empty", map->empty);
+    if (map->backward_ms >= 0)
+        json_number(j, "backward_ms", map->backward_ms);
+    json_text(j, "picture", map->picture);
+    json_close(j, '}');
+}
+
+static void json_image(report *r, const image_facts *image)
+{
+    const cr_explainer *e = image->explainer;
+    json_writer *j = &r->j;
+    json_open(j, NULL, '{');
+    json_text(j, "source", image->source);
+    if (image->index >= 0)
+        json_integer(j, "index", image->index);
+    if (image->photo_w) {
+        json_integer(j, "width", image->photo_w);
+        json_integer(j, "height", image->photo_h);
+    }
+    json_shape(j, "input", (const int[]){e->net->in_channels, e->h, e->w}, 3);
+    json_open(j, "top", '[');
+    int top[TOP], n = top_of(image, e->net->classes, top);
+    for (int i = 0; i < n; i++) {
+        json_open(j, NULL, '{');
+        json_class(r, j, image, top[i]);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+    json_open(j, "maps", '[');
+    for (int i = 0; i < image->n_maps; i++)
+        json_map(r, image, &image->maps[i]);
+    json_close(j, ']');
+    if (image->plan_ms >= 0)
+        json_number(j, "plan_ms", image->plan_ms);
+    json_number(j, "forward_ms", image->forward_ms);
+    json_integer(j, "arena_bytes", (int64_t)cr_plan_arena_bytes(e->plan));
+    json_integer(j, "packed_weight_bytes", (int64_t)cr_plan_packed_bytes(e->plan));
+    json_close(j, '}');
+}
+
+static void json_end(report *r, const end_facts *end)
+{
+    json_writer *j = &r->j;
+    json_close(j, ']');
+    json_text(j, "saved_map", end->map);
+    json_text(j, "saved_raw", end->raw);
+    json_text(j, "saved_logits", end->logits);
+    json_integer(j, "peak_memory_bytes", (int64_t)end->peak_bytes);
+    json_close(j, '}');
+}
+
+/* ---- both ---- */
+
+void report_begin(report *r, FILE *out, bool as_json, const run_facts *run)
+{
+    *r = (report){.out = out, .as_json = as_json, .run = run, .j = {.out = out}};
+    if (as_json)
+        json_begin(r);
+}
+
+void report_image(report *r, const image_facts *image)
+{
+    if (r->as_json)
+        json_image(r, image);
+    else
+        text_image(r, image);
+    r->images++;
+}
+
+void report_end(report *r, const end_facts *end)
+{
+    if (r->as_json)
+        json_end(r, end);
+    else
+        text_end(r, end);
+}
+
+/* ---- --list-layers ---- */
+
+/* "11,689,512" */
+static const char *grouped(int64_t value, char text[32])
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%" PRId64, value), k = 0;
+    for (int i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0)
+            text[k++] = ',';
+        text[k++] = digits[i];
+    }
+    text[k] = '\0';
+    return text;
+}
+
+static void text_layers(FILE *out, const cr_net *net, int (*dims)[3])
+{
+    char shape[40], params[32], macs[32];
+    int64_t all_params = 0, all_macs = 0;
+    int width = 5;
+    for (int i = 0; i < net->n_nodes; i++)
+        width = (int)strlen(net->nodes[i].name) > width ? (int)strlen(net->nodes[i].name) : width;
+    fprintf(out, "%-*s  %-16s  %-14s %13s %16s\n", width, "layer", "op", "output CxHxW", "parameters", "MACs");
+    for (int i = 0; i < net->n_nodes; i++) {
+        const int *d = dims[i];
+        snprintf(shape, sizeof shape, cr_is_feature_map(net, i) ? "%dx%dx%d" : "%d", d[0], d[1], d[2]);
+        int64_t p = cr_node_params(net, i), m = cr_node_macs(net, i, dims);
+        all_params += p;
+        all_macs += m;
+        fprintf(out, "%-*s  %-16s  %-14s %13s %16s\n", width, net->nodes[i].name, cr_op_name(net->nodes[i].op), shape,
+                grouped(p, params), grouped(m, macs));
+    }
+    fprintf(out, "%-*s  %-16s  %-14s %13s %16s\n", width, "total", "", "", grouped(all_params, params),
+            grouped(all_macs, macs));
+    const char *last = net->nodes[cr_net_last_feature_map(net)].name;
+    fprintf(out, "--layer takes any CxHxW layer, or a part such as '%.*s' for the last layer in it (default: %s)\n",
+            (int)strcspn(last, "."), last, last);
+}
+
+static void json_layers(FILE *out, const cr_net *net, int (*dims)[3])
+{
+    json_writer j = {.out = out};
+    int64_t all_params = 0, all_macs = 0;
+    json_open(&j, NULL, '{');
+    json_text(&j, "camrun", CAMRUN_VERSION);
+    json_text(&j, "arch", net->arch);
+    json_integer(&j, "classes", net->classes);
+    json_text(&j, "default_layer", net->nodes[cr_net_last_feature_map(net)].name);
+    json_open(&j, "layers", '[');
+    for (int i = 0; i < net->n_nodes; i++) {
+        const cr_node *n = &net->nodes[i];
+        int64_t p = cr_node_params(net, i), m = cr_node_macs(net, i, dims);
+        all_params += p;
+        all_macs += m;
+        json_open(&j, NULL, '{');
+        json_text(&j, "name", n->name);
+        json_text(&j, "op", cr_op_name(n->op));
+        json_open(&j, "inputs", '[');
+        for (int k = 0; k < 2 && n->in[k] >= 0; k++)
+            json_text(&j, NULL, net->nodes[n->in[k]].name);
+        json_close(&j, ']');
+        json_shape(&j, "shape", dims[i], cr_is_feature_map(net, i) ? 3 : 1);
+        json_integer(&j, "parameters", p);
+        json_integer(&j, "macs", m);
+        json_close(&j, '}');
+    }
+    json_close(&j, ']');
+    json_integer(&j, "parameters", all_params);
+    json_integer(&j, "macs", all_macs);
+    json_close(&j, '}');
+}
+
+void report_layers(FILE *out, bool as_json, const cr_net *net, int (*dims)[3])
+{
+    if (as_json)
+        json_layers(out, net, dims);
+    else
+        text_layers(out, net, dims);
+}
