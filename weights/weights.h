@@ -1,7 +1,9 @@
 /* weights.h - weights files: what is in them, and binding them to a net.
  *
  * Read, told apart by content and never by file name: safetensors, and PyTorch state dicts (.pth: the zip format and
- * the one before PyTorch 1.6). Files are mapped, not read: a float32 tensor costs no copy. */
+ * the one before PyTorch 1.6). Files are mapped, not read: a float32 tensor costs no copy. Nothing in a file is
+ * executed. A mapped file must not be changed while it is open; put a new one in its place by renaming. FORMATS.md says
+ * what is read, and what is not. */
 #ifndef CAMRUN_WEIGHTS_H
 #define CAMRUN_WEIGHTS_H
 
@@ -20,26 +22,44 @@ typedef struct cr_tensor {
     cr_dtype dtype;
     int ndim;
     int64_t dim[CR_TENSOR_DIMS];
-    const void *data; /* contiguous, little-endian, inside the mapped file; alignment not promised */
+    const void *data; /* contiguous, little-endian, in the mapped file (a tensor saved strided: in a copy); any alignment */
     size_t bytes;
 } cr_tensor;
 
 typedef struct cr_weights cr_weights;
 
 cr_weights *cr_weights_open(const char *path, cr_error *err);
+/* The same for a file that is in memory already, and stays there while it is open; the name is for messages. */
+cr_weights *cr_weights_open_memory(const char *name, const void *bytes, size_t size, cr_error *err);
 void cr_weights_close(cr_weights *weights);
+/* Tells the system that the mapped pages are not needed for now, so that they stop counting as this program's memory; a
+ * later read brings them back. For when a plan has packed its weights. Copies stay. */
+void cr_weights_release_pages(const cr_weights *weights);
+
 int cr_weights_count(const cr_weights *weights);
 const cr_tensor *cr_weights_at(const cr_weights *weights, int i);
 const cr_tensor *cr_weights_find(const cr_weights *weights, const char *name); /* NULL where there is none */
-const char *cr_weights_meta(const cr_weights *weights, const char *key);       /* NULL where there is none */
+/* safetensors: its __metadata__; PyTorch: the strings beside the state dict ("arch"). NULL where there is none. What
+ * camrun's converter writes: arch, classes (JSON array of strings), mean and std (JSON arrays of numbers), resize, crop
+ * (pixels), interpolation. */
+const char *cr_weights_meta(const cr_weights *weights, const char *key);
 /* The tensor's values as float32: the mapped bytes themselves where they are float32 and aligned, else a converted copy
  * that lives as long as the file stays open. NULL for integers, or out of memory. */
 const float *cr_weights_f32(cr_weights *weights, const cr_tensor *tensor, cr_error *err);
 
-/* Builds the net the file holds and binds every parameter. arch may be NULL where the file's metadata names it. Class
- * count, input channels and a ResNet's width are read from the tensors' shapes. The file must stay open while the net
- * lives. */
+/* Builds the net the file holds and binds every parameter. arch may be NULL: then it is what the file's metadata says, or
+ * else the one network that the tensors fit. Class count, input channels and a ResNet's width are read from the tensors'
+ * shapes. Every tensor must be there, of the right shape and a floating-point type, and none more (a batch normalisation's
+ * num_batches_tracked is passed over). The file must stay open while the net lives. */
 cr_net *cr_net_load(cr_weights *weights, const char *arch, cr_error *err);
+
+/* ---- values of the metadata ---- */
+
+/* A JSON array of at most max numbers; returns how many, -1 where the text is something else. */
+int cr_meta_floats(const char *json, float *out, int max);
+/* A JSON array of strings, in UTF-8; NULL with a message where the text is something else. */
+char **cr_meta_strings(const char *json, int *count, cr_error *err);
+void cr_meta_strings_free(char **strings);
 
 #ifdef __cplusplus
 }
