@@ -63,6 +63,31 @@ void cr_image_free(cr_image *image)
     *image = (cr_image){0};
 }
 
+/* Whether each Huffman table of a JPEG file has at most 256 codes. stb_image before version 2.28 believes the counts and
+ * writes past its tables. */
+static bool huffman_tables_fit(const unsigned char *file, size_t bytes)
+{
+    enum { MARKER = 0xff, RST0 = 0xd0, SOI = 0xd8, EOI = 0xd9, DHT = 0xc4 };
+    for (size_t at = 0; at + 4 <= bytes && !(file[at] == MARKER && file[at + 1] == EOI);) {
+        int kind = file[at + 1];
+        if (file[at] != MARKER || kind == 0 || kind == MARKER || (kind >= RST0 && kind <= SOI)) {
+            at++; /* a byte of the scan, or a marker with nothing behind it */
+            continue;
+        }
+        size_t end = at + 2 + ((size_t)file[at + 2] << 8 | file[at + 3]);
+        for (size_t table = at + 4; kind == DHT && table < end;) {
+            size_t codes = 0;
+            for (size_t i = 1; i <= 16 && table + i < bytes; i++)
+                codes += file[table + i];
+            if (codes > 256)
+                return false;
+            table += 17 + codes;
+        }
+        at = end;
+    }
+    return true;
+}
+
 static bool decode(cr_image *image, const unsigned char *file, size_t bytes, const char *path, cr_error *err)
 {
     int w, h, channels;
@@ -70,10 +95,13 @@ static bool decode(cr_image *image, const unsigned char *file, size_t bytes, con
         return cr_pnm_decode(image, file, bytes, path, err);
     if (bytes > INT_MAX)
         return cr_fail(err, "%s: a file of %zu bytes is too large for a picture", path, bytes);
+    if (bytes > 0 && file[0] == 0xff && !huffman_tables_fit(file, bytes))
+        return cr_fail(err, "%s: a damaged JPEG picture: a Huffman table of more than 256 codes", path);
     if (!stbi_info_from_memory(file, (int)bytes, &w, &h, &channels))
         return cr_fail(err, "%s: not a picture: expected PNG, JPEG, BMP, GIF, TGA or PNM", path);
-    if (!check_size(w, h, err))
-        return false;
+    cr_error why;
+    if (!check_size(w, h, &why))
+        return cr_fail(err, "%s: %s", path, why.text);
     unsigned char *rgb = stbi_load_from_memory(file, (int)bytes, &w, &h, &channels, 3);
     if (!rgb)
         return cr_fail(err, "%s: a damaged picture, or a kind not supported (%s)", path, stbi_failure_reason());

@@ -107,8 +107,9 @@ bool cr_pnm_decode(cr_image *image, const unsigned char *file, size_t bytes, con
                        MAX_SAMPLE);
     if (c.at < c.end)
         c.at++; /* the one white space character after the header */
-    if (!cr_image_create(image, w, h, err))
-        return false;
+    cr_error why;
+    if (!cr_image_create(image, w, h, &why))
+        return cr_fail(err, "%s: %s", path, why.text);
     if (kind == '4' ? !decode_packed_bits(image, c) : !decode_samples(image, c, kind, max)) {
         cr_image_free(image);
         return cr_fail(err, "%s: expected %d x %d pixels of PNM samples up to %d, found fewer or damaged ones", path, w,
