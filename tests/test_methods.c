@@ -1,4 +1,4 @@
-/* test_methods.c - the methods on arrays small enough to work out by hand, and what theory says of them on larger ones. */
+/* test_methods.c - the methods on arrays small enough to work out by hand, and what theory says of larger ones. */
 #include "check.h"
 
 #include <math.h>
@@ -60,8 +60,8 @@ static void test_no_evidence_is_kept_negative(void **state)
     assert_true(map[0] == 0);
 }
 
-/* Behind a global average pool and a linear layer every pixel's gradient is the class's weight / (H W): there Grad-CAM is
- * CAM / (H W), and LayerCAM is CAM / (H W) of the weights that are positive. */
+/* Before a global average pool and a linear layer every pixel's gradient is the class's weight / (H W): there Grad-CAM
+ * is CAM / (H W), and LayerCAM is CAM / (H W) of the weights that are positive. */
 static void test_constant_gradients(void **state)
 {
     (void)state;
