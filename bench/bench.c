@@ -190,7 +190,8 @@ typedef struct ceilings {
 static double time_gradcam(const cr_net *net, const options *o, const float *x, const float *seed, int layer)
 {
     cr_error err;
-    const cr_request request = {o->batch, o->size, o->size, &layer, 1, &layer, 1};
+    const cr_request request = {
+        .n = o->batch, .h = o->size, .w = o->size, .keep = &layer, .n_keep = 1, .grad = &layer, .n_grad = 1};
     cr_plan *plan = cr_plan_create(net, &request, &err);
     cr_tape *tape = plan ? cr_tape_create(plan, &err) : NULL;
     if (!tape)

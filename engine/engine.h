@@ -124,6 +124,7 @@ typedef struct cr_request {
     int n_keep;
     const int *grad;            /* nodes whose gradients will be read */
     int n_grad;
+    bool direct;                /* no Winograd: every convolution sums in the order of its formula */
 } cr_request;
 
 typedef struct cr_plan cr_plan;
@@ -156,7 +157,7 @@ void cr_softmax(float *p, const float *z, int n, int classes);
 
 /* ---- machine ---- */
 
-/* Number of threads of all later runs (default: all cores). Results have the same bits for any number. */
+/* Number of threads of plans made from now on (default: all cores). Results have the same bits for any number. */
 void cr_set_threads(int n);
 int cr_threads(void);
 /* The kernels in use: "avx512", "avx2", "neon" or "portable". CAMRUN_ISA in the environment forces a lower one. */

@@ -13,7 +13,7 @@
 
 #include "kernels.h"
 
-enum { VL = VEC_BYTES / 4, OC_TILE = OC_VECS * VL };
+enum { VL = VEC_BYTES / 4, OC_TILE = OC_VECS * VL, MOST_PIXELS = 14 };
 
 typedef float vec __attribute__((vector_size(VEC_BYTES), may_alias));
 typedef float vec_unaligned __attribute__((vector_size(VEC_BYTES), may_alias, aligned(4)));
@@ -44,17 +44,19 @@ INLINE vec relu_vec(vec v)
 INLINE void conv_tile(const conv_task *task, const float *w, const float *x, float *y, const float *add, int oc0, int R,
                       int P, ptrdiff_t col)
 {
-    vec acc[TILE_PIXELS][OC_VECS];
+    vec acc[MOST_PIXELS][OC_VECS];
     for (int v = 0; v < OC_VECS; v++) {
         vec bias = task->bias ? load(task->bias + oc0 + v * VL) : (vec){0};
         for (int p = 0; p < R * P; p++)
             acc[p][v] = bias;
     }
 
-    for (int block = 0; block < task->n_in; block++, x += task->x.block)
+    const float *ahead = task->next + (x - task->x.p);
+    for (int block = 0; block < task->n_in; block++, x += task->x.block, ahead += task->x.block)
         for (int t = 0; t < task->n_taps; t++) {
             const float *at = x + task->tap[t];
-            for (int ic = 0; ic < task->in_block; ic++, at++, w += OC_TILE) {
+            for (int ic = 0; ic < task->in_block; ic++, at++, w += task->w_step) {
+                __builtin_prefetch(ahead + ic * col);
                 vec weight[OC_VECS];
                 for (int v = 0; v < OC_VECS; v++)
                     weight[v] = load(w + v * VL);
@@ -103,7 +105,7 @@ INLINE void conv_width(const conv_task *task, const float *w, const float *x, fl
 /* Rows are cut into tiles of nearly equal width; narrow maps take two rows in one tile. */
 INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdiff_t col)
 {
-    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
+    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * task->w_step;
     const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
     for (int oh = row0; oh < row1;) {
@@ -122,19 +124,21 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdi
     }
 }
 
+enum { ANY_STEP_PIXELS = TILE_PIXELS < 4 ? TILE_PIXELS : 4 };
+
 /* Any step between columns: tiles so narrow that the addresses stay in registers. */
 static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
 {
-    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
+    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * task->w_step;
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
     for (int oh = row0; oh < row1; oh++)
         for (int ow = 0; ow < task->OW;) {
             const float *x = mx->p + oh * mx->row + ow * mx->col;
             const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
             float *y = my->p + oh * my->row + ow * my->col;
-            if (ow + 4 <= task->OW) {
-                conv_tile(task, w, x, y, add, tile * OC_TILE, 1, 4, mx->col);
-                ow += 4;
+            if (ow + ANY_STEP_PIXELS <= task->OW) {
+                conv_tile(task, w, x, y, add, tile * OC_TILE, 1, ANY_STEP_PIXELS, mx->col);
+                ow += ANY_STEP_PIXELS;
             } else {
                 conv_tile(task, w, x, y, add, tile * OC_TILE, 1, 1, mx->col);
                 ow++;
@@ -163,6 +167,177 @@ static void conv(const conv_task *task, int tile, int row0, int row1)
     default:
         conv_any_step(task, tile, row0, row1);
     }
+}
+
+/* ---- Winograd's minimal filtering for 3x3 kernels (Lavin & Gray, arXiv:1509.09308) ----
+ *
+ * F(m x m, 3x3) makes m x m outputs from an (m+2) x (m+2) patch d of the input with (m+2)^2 multiplications per channel
+ * pair instead of 9 m^2:
+ *
+ *     Y = A^T [ (G g G^T) . (B^T d B) ] A          . is elementwise, summed over input channels
+ *
+ * The matrices come from polynomial interpolation (Toom-Cook) at m+1 points p_i and infinity: rows of A^T are powers of
+ * p_i; row i of G is (1, p_i, p_i^2) / prod_{l != i} (p_i - p_l); row i of B^T holds the coefficients of
+ * prod_{l != i} (x - p_l). m = 2 uses the points 0, 1, -1; m = 4 uses 0, +-sqrt(1/2), +-sqrt(2), whose products stay near 1,
+ * which keeps the rounding error small. Each function below is one matrix times one column. */
+
+static const float ROOT_HALF = 0.70710678118654752f, ROOT_TWO = 1.41421356237309505f;
+
+INLINE void apply_B(vec r[6], const vec d[6], int m) /* r = B^T d */
+{
+    if (m == 2) {
+        r[0] = d[0] - d[2];
+        r[1] = d[2] + d[1];
+        r[2] = d[2] - d[1];
+        r[3] = d[3] - d[1];
+    } else {
+        const vec even_half = d[4] - 2.0f * d[2], odd_half = ROOT_HALF * (d[3] - 2.0f * d[1]);
+        const vec even_two = d[4] - 0.5f * d[2], odd_two = ROOT_TWO * (d[3] - 0.5f * d[1]);
+        r[0] = d[0] - 2.5f * d[2] + d[4];
+        r[1] = even_half + odd_half;
+        r[2] = even_half - odd_half;
+        r[3] = even_two + odd_two;
+        r[4] = even_two - odd_two;
+        r[5] = d[5] - 2.5f * d[3] + d[1];
+    }
+}
+
+INLINE void apply_G(vec r[6], vec g0, vec g1, vec g2, int m) /* r = G g */
+{
+    if (m == 2) {
+        const vec even = 0.5f * (g0 + g2), odd = 0.5f * g1;
+        r[0] = g0;
+        r[1] = even + odd;
+        r[2] = even - odd;
+        r[3] = g2;
+    } else {
+        const vec even_half = (g0 + 0.5f * g2) * (-1.0f / 1.5f), odd_half = g1 * (-ROOT_HALF / 1.5f);
+        const vec even_two = (g0 + 2.0f * g2) * (1.0f / 6.0f), odd_two = g1 * (ROOT_TWO / 6.0f);
+        r[0] = g0;
+        r[1] = even_half + odd_half;
+        r[2] = even_half - odd_half;
+        r[3] = even_two + odd_two;
+        r[4] = even_two - odd_two;
+        r[5] = g2;
+    }
+}
+
+INLINE void apply_A(vec y[4], const vec r[6], int m) /* y = A^T r */
+{
+    if (m == 2) {
+        y[0] = r[0] + r[1] + r[2];
+        y[1] = r[1] - r[2] + r[3];
+    } else {
+        const vec even_half = r[1] + r[2], odd_half = r[1] - r[2], even_two = r[3] + r[4], odd_two = r[3] - r[4];
+        y[0] = r[0] + even_half + even_two;
+        y[1] = ROOT_HALF * odd_half + ROOT_TWO * odd_two;
+        y[2] = 0.5f * even_half + 2.0f * even_two;
+        y[3] = (0.5f * ROOT_HALF) * odd_half + (2.0f * ROOT_TWO) * odd_two + r[5];
+    }
+}
+
+INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols, int m)
+{
+    const int side = m + 2;
+    for (int v = 0; v < BLOCK; v += VL) {
+        vec half[6][6]; /* [column][row of B^T d] */
+        for (int j = 0; j < side; j++) {
+            vec d[6] = {0};
+            for (int i = 0; i < side; i++)
+                if (i < rows && j < cols)
+                    d[i] = load(x + i * row + j * BLOCK + v);
+            apply_B(half[j], d, m);
+        }
+        for (int i = 0; i < side; i++) {
+            vec d[6], r[6];
+            for (int j = 0; j < side; j++)
+                d[j] = half[j][i];
+            apply_B(r, d, m);
+            for (int j = 0; j < side; j++)
+                store(V + (i * side + j) * point + v, r[j]);
+        }
+    }
+}
+
+static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols, int m)
+{
+    if (m == 4 && rows >= 6 && cols >= 6)
+        transform_input(V, point, x, row, 6, 6, 4);
+    else if (m == 4)
+        transform_input(V, point, x, row, rows, cols, 4);
+    else if (rows >= 4 && cols >= 4)
+        transform_input(V, point, x, row, 4, 4, 2);
+    else
+        transform_input(V, point, x, row, rows, cols, 2);
+}
+
+INLINE void transform_weights(float *U, const float *w, int m)
+{
+    const int side = m + 2;
+    for (int ic = 0; ic < BLOCK; ic++)
+        for (int v = 0; v < OC_TILE; v += VL) {
+            const float *g = w + ic * OC_TILE + v;
+            const ptrdiff_t tap = BLOCK * OC_TILE;
+            vec half[3][6]; /* [kw][row of G g] */
+            for (int t = 0; t < 9; t++) /* nine streams are too many for the hardware to follow into the next block */
+                __builtin_prefetch(g + (9 + t) * tap);
+            for (int kw = 0; kw < 3; kw++)
+                apply_G(half[kw], load(g + kw * tap), load(g + (3 + kw) * tap), load(g + (6 + kw) * tap), m);
+            for (int i = 0; i < side; i++) {
+                vec r[6];
+                apply_G(r, half[0][i], half[1][i], half[2][i], m);
+                for (int j = 0; j < side; j++)
+                    store(U + (ic * side * side + i * side + j) * OC_TILE + v, r[j]);
+            }
+        }
+}
+
+static void winograd_weights(float *U, const float *w, int m)
+{
+    if (m == 4)
+        transform_weights(U, w, 4);
+    else
+        transform_weights(U, w, 2);
+}
+
+INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
+                             int cols, int m)
+{
+    const int side = m + 2;
+    for (int v = 0; v < BLOCK; v += VL) {
+        vec half[6][4]; /* [column][row of A^T M] */
+        for (int j = 0; j < side; j++) {
+            vec r[6];
+            for (int i = 0; i < side; i++)
+                r[i] = load(M + (i * side + j) * task->point + v);
+            apply_A(half[j], r, m);
+        }
+        const vec bias = task->bias ? load(task->bias + v) : (vec){0};
+        for (int i = 0; i < m; i++) {
+            vec r[6], out[4];
+            for (int j = 0; j < side; j++)
+                r[j] = half[j][i];
+            apply_A(out, r, m);
+            for (int j = 0; j < m; j++)
+                if (i < rows && j < cols) {
+                    vec sum = out[j] + bias;
+                    if (add)
+                        sum += load(add + i * task->add_row + j * BLOCK + v);
+                    store(y + i * task->y_row + j * BLOCK + v, task->relu ? relu_vec(sum) : sum);
+                }
+        }
+    }
+}
+
+static void winograd_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
+                            int cols, int m)
+{
+    if (m == 4 && rows >= 4 && cols >= 4)
+        transform_output(task, M, y, add, 4, 4, 4);
+    else if (m == 4)
+        transform_output(task, M, y, add, rows, cols, 4);
+    else
+        transform_output(task, M, y, add, rows, cols, 2);
 }
 
 /* ---- linear ---- */
@@ -281,6 +456,9 @@ const kernels KERNELS = {
     .name = KERNELS_NAME,
     .oc_tile = OC_TILE,
     .conv = conv,
+    .winograd_input = winograd_input,
+    .winograd_weights = winograd_weights,
+    .winograd_output = winograd_output,
     .linear = linear,
     .linear_backward = linear_backward,
     .affine = affine,

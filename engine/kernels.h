@@ -34,11 +34,13 @@ typedef struct map {
  * are the positions of the kernel seen from dx (see conv.c). */
 typedef struct conv_task {
     map x;              /* row and col step from one output pixel's first tap to the next output pixel's */
+    const float *next;  /* the x.p of a call to come, fetched into the cache meanwhile; or this one's */
     int in_block;       /* channels in a block of x: 16, or 1 where x is plain */
     int n_in;           /* channel blocks of x */
     const int32_t *tap; /* n_taps offsets from x's pixel, in floats; may be negative */
     int n_taps;
     const float *w;     /* packed: (OC/oc_tile, n_in, n_taps, in_block, oc_tile), zeros beyond the last channel */
+    ptrdiff_t w_step;   /* from one input channel's weights to the next: oc_tile where they are dense */
     const float *bias;  /* OC rounded up to oc_tile, or NULL */
     map add;            /* added before the ReLU; add.p NULL where there is none; may be y itself */
     map y;
@@ -47,12 +49,31 @@ typedef struct conv_task {
     bool relu;
 } conv_task;
 
+/* What every tile of a Winograd convolution's output shares. */
+typedef struct winograd_output_task {
+    ptrdiff_t point;          /* step to the next of the (m+2)^2 points */
+    ptrdiff_t y_row, add_row; /* steps between rows; columns are BLOCK apart */
+    const float *bias;        /* of these 16 channels, or NULL */
+    bool relu;
+} winograd_output_task;
+
 typedef struct kernels {
     const char *name;
     int oc_tile; /* output channels a conv call computes: the unit of the packed weights */
 
     /* Rows row0 <= oh < row1 of output channels oc_tile * tile and up. */
     void (*conv)(const conv_task *task, int tile, int row0, int row1);
+
+    /* Winograd F(m x m, 3x3), m = 2 or 4, in terms of 16 channels of one tile. A point's element (p) lies `point` floats
+     * behind the one before. rows, cols: how much of the patch or tile lies inside the picture; the rest of a patch
+     * counts as zeros and the rest of a tile is not written. */
+    /* V[p] = (B^T d B)[p] of the (m+2)^2 patch at x */
+    void (*winograd_input)(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols, int m);
+    /* U[ic][p][oc] = (G g G^T)[p] of one block of packed weights w (9, BLOCK, oc_tile) */
+    void (*winograd_weights)(float *U, const float *w, int m);
+    /* y = epilogue( A^T M A + bias ); add: the tile's place in what is added, or NULL */
+    void (*winograd_output)(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
+                            int cols, int m);
 
     /* y[o] = relu?( bias[o] + sum_i x[i] * w[o][i] ) for o0 <= o < o1; w (O,I) row-major, any alignment */
     void (*linear)(float *y, const float *x, const float *w, const float *bias, bool relu, int I, int o0, int o1);

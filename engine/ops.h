@@ -6,13 +6,41 @@
 #ifndef CAMRUN_OPS_H
 #define CAMRUN_OPS_H
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include "plan.h"
 
-/* conv.c. The halo its forward reads around x, and its backward around dy. */
-void conv_forward_halo(const cr_node *n, int halo[2]);
-void conv_backward_halo(const cr_node *n, const int x_shape[3], const int y_shape[3], int halo[2]);
-/* Packs weights (batchnorm folded in) and taps; the layouts of values and gradients must be final. */
-bool conv_prepare(cr_plan *plan, step *s, cr_error *err);
+/* Which thread of a parallel region runs this: 0 to plan->threads - 1. */
+static inline int thread_index(void)
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+/* One convolution, forward or backward: y = epilogue(sum over taps of x * w). add may be NULL, or y itself. */
+typedef struct conv_call {
+    const conv_part *part;
+    const tensor *x, *add, *y;
+    const float *bias; /* padded to whole blocks, or NULL */
+    bool relu;
+    float *arena;
+} conv_call;
+
+/* winograd.c: runs a part whose `winograd` is set, in so many floats of scratch. */
+size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x);
+void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);
+
+/* conv.c, in the order a plan calls them: taps, and the halos they need around x and dy; once layouts are final, which
+ * kernel runs and its scratch. */
+bool conv_plan_halos(cr_plan *plan, step *s);
+void conv_plan_kernels(cr_plan *plan, step *s);
+/* pack.c: packs weights, batchnorm folded in. */
+bool conv_pack(cr_plan *plan, step *s, cr_error *err);
 void conv_release(step *s);
 void conv_forward(const cr_plan *plan, const step *s, float *arena);
 void conv_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);

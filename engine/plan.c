@@ -160,6 +160,12 @@ static void find_lifetimes(cr_plan *plan)
     for (int i = 0; i < S; i++) {
         step *s = &plan->steps[i];
         s->argmax.end = s->masked.end = -1;
+        s->scratch = s->backward_scratch = (tensor){.start = 1, .end = 0};
+        if (plan->net->nodes[s->node].op == CR_CONV2D) {
+            extend(&s->scratch, i);
+            if (s->need_x)
+                extend(&s->backward_scratch, 2 * S - 1 - i);
+        }
         extend(&plan->value[s->last], i);
         if (s->x >= 0)
             extend(&plan->value[s->x], i);
@@ -198,29 +204,6 @@ static void find_lifetimes(cr_plan *plan)
 
 /* ---- layouts and places ---- */
 
-static void widen(int halo[2], const int by[2])
-{
-    for (int axis = 0; axis < 2; axis++)
-        halo[axis] = halo[axis] > by[axis] ? halo[axis] : by[axis];
-}
-
-static void find_halos(cr_plan *plan)
-{
-    for (int i = 0; i < plan->n_steps; i++) {
-        const step *s = &plan->steps[i];
-        const cr_node *n = &plan->net->nodes[s->node];
-        if (n->op != CR_CONV2D)
-            continue;
-        int halo[2];
-        conv_forward_halo(n, halo);
-        widen(plan->value[s->x].halo, halo);
-        if (s->need_x) {
-            conv_backward_halo(n, plan->shape[s->x], plan->shape[s->last], halo);
-            widen(plan->grad[s->last].halo, halo);
-        }
-    }
-}
-
 /* False where the tensor is too large to address: steps within an image stay in 32 bits, so that taps do. */
 static bool lay_out(tensor *t, const int shape[3], int block, int N)
 {
@@ -237,6 +220,14 @@ static bool lay_out(tensor *t, const int shape[3], int block, int N)
     t->plane = (ptrdiff_t)plane;
     t->image = (ptrdiff_t)image;
     t->size = (size_t)image * (size_t)N;
+    return true;
+}
+
+static bool plan_halos(cr_plan *plan)
+{
+    for (int i = 0; i < plan->n_steps; i++)
+        if (plan->net->nodes[plan->steps[i].node].op == CR_CONV2D && !conv_plan_halos(plan, &plan->steps[i]))
+            return false;
     return true;
 }
 
@@ -280,6 +271,8 @@ static bool lay_out_all(cr_plan *plan)
         if (!lay_out(&s->argmax, plan->shape[s->last], BLOCK, plan->N))
             return false;
         s->argmax.size = (s->argmax.size / sizeof(float) + BLOCK - 1) / BLOCK * BLOCK; /* bytes, not floats */
+        if (plan->net->nodes[s->node].op == CR_CONV2D)
+            conv_plan_kernels(plan, s);
     }
     return true;
 }
@@ -295,7 +288,7 @@ static int by_size_descending(const void *a, const void *b)
 /* First fit, largest first: each tensor takes the lowest place free during its whole life. */
 static bool place(cr_plan *plan)
 {
-    size_t capacity = 2 * (size_t)plan->net->n_nodes + 2 * (size_t)plan->n_steps, count = 0, placed = 0;
+    size_t capacity = 2 * (size_t)plan->net->n_nodes + 4 * (size_t)plan->n_steps, count = 0, placed = 0;
     tensor **all = calloc(capacity, sizeof *all), **by_offset = calloc(capacity, sizeof *by_offset);
     bool done = all && by_offset;
     for (int i = 0; done && i < plan->net->n_nodes; i++) {
@@ -305,6 +298,8 @@ static bool place(cr_plan *plan)
     for (int i = 0; done && i < plan->n_steps; i++) {
         all[count++] = &plan->steps[i].argmax;
         all[count++] = &plan->steps[i].masked;
+        all[count++] = &plan->steps[i].scratch;
+        all[count++] = &plan->steps[i].backward_scratch;
     }
     if (done)
         qsort(all, count, sizeof *all, by_size_descending);
@@ -344,7 +339,7 @@ static bool prepare_step(cr_plan *plan, step *s, cr_error *err)
 {
     const cr_node *n = &plan->net->nodes[s->node];
     if (n->op == CR_CONV2D)
-        return conv_prepare(plan, s, err);
+        return conv_pack(plan, s, err);
     if (n->op == CR_BATCHNORM) {
         size_t padded = (size_t)plan->value[s->last].blocks * BLOCK;
         s->scale = aligned_zeros(padded, sizeof(float));
@@ -369,7 +364,7 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
     bool *needed = calloc(nodes, sizeof *needed);
     bool done = false;
     if (plan) {
-        *plan = (cr_plan){.net = net, .k = cr_kernels(), .N = request->n};
+        *plan = (cr_plan){.net = net, .k = cr_kernels(), .N = request->n, .threads = cr_threads(), .direct = request->direct};
         plan->steps = calloc(nodes, sizeof *plan->steps);
         plan->source = calloc(nodes, sizeof *plan->source);
         plan->kept = calloc(nodes, sizeof *plan->kept);
@@ -393,7 +388,10 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
     }
     find_gradients(plan, needed);
     find_lifetimes(plan);
-    find_halos(plan);
+    if (!plan_halos(plan)) {
+        cr_fail(err, "%s: out of memory for the plan's taps", net->arch);
+        goto end;
+    }
     if (!lay_out_all(plan) || !place(plan)) {
         cr_fail(err, "%s: %d inputs of %dx%d (WxH) need more memory than can be addressed", net->arch, request->n,
                 request->w, request->h);

@@ -23,14 +23,17 @@ typedef struct tensor {
     int start, end;   /* lifetime, both inclusive; end < start: there is no such tensor */
 } tensor;
 
-/* One call's worth of a convolution: taps and packed weights. A forward is one; a backward is one per residue of the
- * input pixel modulo the stride (see conv.c). */
+/* One convolution in terms of taps. A forward is one; a backward is one per residue of the input pixel modulo the
+ * stride (see conv.c). Pairs are {height, width}; the taps are the pairs of one of each axis. */
 typedef struct conv_part {
-    int32_t *tap;
-    int n_taps;
-    float *w;
-    int first[2]; /* first output pixel; the next ones follow at `stride` of the convolution (backward), or 1 (forward) */
-    int count[2]; /* output rows and columns */
+    int taps[2];
+    int *k[2];      /* of each tap: its place in the kernel */
+    int *offset[2]; /* and the row or column it reads, relative to the output pixel (times the forward's stride) */
+    int first[2];   /* first output pixel */
+    int count[2];   /* output rows and columns */
+    int winograd;   /* 0: direct; 2 or 4: F(2x2,3x3) or F(4x4,3x3) */
+    int32_t *tap;   /* offsets of all taps in floats */
+    float *w;       /* packed weights */
 } conv_part;
 
 typedef struct step {
@@ -47,6 +50,7 @@ typedef struct step {
     bool need_x, need_add; /* whose gradient it computes */
     bool first_x, first_add; /* it is that gradient's first writer: it overwrites, later ones add */
     tensor argmax;         /* CR_MAXPOOL with need_x: bytes, (N,C/16,OH,OW,16), kept in the arena */
+    tensor scratch, backward_scratch; /* of Winograd convolutions */
     tensor masked;         /* the gradient behind the ReLU, where the gradient before it is kept */
 } step;
 
@@ -54,6 +58,8 @@ struct cr_plan {
     const cr_net *net;
     const kernels *k;
     int N;
+    int threads;
+    bool direct;      /* no Winograd */
     int n_steps;
     step *steps;
     int *source;      /* per node: itself, or for dropout the node whose value it shares */
