@@ -34,7 +34,7 @@ KERNELS := portable neon
 else
 KERNELS := portable
 endif
-KERNEL_portable := -DVEC_BYTES=16 -DOC_VECS=2 -DTILE_PIXELS=6
+KERNEL_portable := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=2
 KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6
 KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -march=x86-64-v3
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -march=x86-64-v4 -mprefer-vector-width=512
