@@ -24,6 +24,13 @@ static float *map_on_photo(const float *map, const cr_geometry *geometry, cr_err
     return out;
 }
 
+static bool check_alpha(float alpha, cr_error *err)
+{
+    if (!(alpha >= 0 && alpha <= 1))
+        return cr_fail(err, "expected an alpha of 0 to 1, found %g", (double)alpha);
+    return true;
+}
+
 /* picture = alpha * colours + (1 - alpha) * picture, inside seen. pytorch-grad-cam divides this by its maximum; here it
  * is left as the weighted mean that it is, so that the photo is no brighter where it is seen than elsewhere, and
  * pictures of several classes can be compared. */
@@ -44,8 +51,8 @@ bool cr_picture_overlay(cr_image *out, const cr_image *photo, const float *map, 
                         float alpha, const cr_colormap *colormap, cr_error *err)
 {
     *out = (cr_image){0};
-    if (!(alpha >= 0 && alpha <= 1))
-        return cr_fail(err, "expected an alpha of 0 to 1, found %g", (double)alpha);
+    if (!check_alpha(alpha, err))
+        return false;
     float *spread = map_on_photo(map, geometry, err);
     bool ok = spread && cr_image_create(out, photo->w, photo->h, err);
     if (ok) {
@@ -166,6 +173,9 @@ static void place(cr_image *panel, const layout *l, int cell, const cr_image *pi
 bool cr_picture_panel(cr_image *out, const cr_image *photo, const float *map, const cr_geometry *geometry, float alpha,
                       const cr_colormap *colormap, const char *caption, cr_error *err)
 {
+    *out = (cr_image){0};
+    if (!check_alpha(alpha, err))
+        return false;
     layout l = plan_panel(photo->w, photo->h);
     int w = l.picture_w, h = l.picture_h;
     cr_geometry scaled = *geometry; /* the same map on a photo of the panel's size */
@@ -175,7 +185,6 @@ bool cr_picture_panel(cr_image *out, const cr_image *photo, const float *map, co
     bool cropped = memcmp(&seen, &whole, sizeof seen) != 0;
 
     cr_image picture = {0};
-    *out = (cr_image){0};
     float *spread = map_on_photo(map, &scaled, err);
     bool ok = spread && cr_image_create(&picture, w, h, err) && cr_image_create(out, l.w, l.h, err);
     if (ok) {
@@ -184,7 +193,7 @@ bool cr_picture_panel(cr_image *out, const cr_image *photo, const float *map, co
         draw_bar(out, l.bar, l.label_size, colormap);
         fill(&picture, whole, unseen);
         blend(&picture, spread, seen, 1, colormap);
-        place(out, &l, 1, &picture, cropped ? "map (grey: outside the crop)" : "map");
+        place(out, &l, 1, &picture, cropped ? "map (grey: cropped)" : "map");
         ok = cr_resize(picture.rgb, whole, h, w, photo->rgb, photo->h, photo->w, 3, err);
     }
     if (ok) {

@@ -86,7 +86,7 @@ static const glyph glyphs[LAST_GLYPH - FIRST_GLYPH + 1] = {
     /* c */ {6, "M6 6.3 V3.5 8 H0 4 V3.5 0 H6 1.7"},
     /* d */ {7, "M7 12 L7 0 M7 4 V3.5 8 H0 4 V3.5 0 H7 4"},
     /* e */ {7, "M0 4.2 L7 4.2 V3.5 8 H0 4 V3.8 0 H6.7 1.8"},
-    /* f */ {4, "M5 12 H2 9 L2 0 M0 8 L4.5 8"},
+    /* f */ {4.5, "M4.5 12 H2 9 L2 0 M0 8 L4.5 8"},
     /* g */ {7, "M7 8 L7 -0.5 V3.5 -4 H0.3 -2.5 M7 4 V3.5 8 H0 4 V3.5 0 H7 4"},
     /* h */ {6, "M0 12 L0 0 M0 5 V3 8 H6 5 L6 0"},
     /* i */ {0, "M0 8 L0 0 M0 11.3 L0 11.3"},
@@ -100,7 +100,7 @@ static const glyph glyphs[LAST_GLYPH - FIRST_GLYPH + 1] = {
     /* q */ {7, "M7 8 L7 -4 M7 4 V3.5 8 H0 4 V3.5 0 H7 4"},
     /* r */ {4, "M0 8 L0 0 M0 4 V3.5 8 L4 8"},
     /* s */ {6, "M5.8 6.3 V3 8 H0.2 6 V3 4.2 H6 2 V3 0 H0 1.7"},
-    /* t */ {4, "M2 11 L2 2 V4 0 L4.5 0 M0 8 L4.5 8"},
+    /* t */ {4.5, "M2 11 L2 2 V4 0 L4.5 0 M0 8 L4.5 8"},
     /* u */ {6, "M0 8 L0 3 V3 0 H6 3 M6 8 L6 0"},
     /* v */ {7, "M0 8 L3.5 0 L7 8"},
     /* w */ {10, "M0 8 L2.5 0 L5 8 L7.5 0 L10 8"},
@@ -227,7 +227,7 @@ static void draw_glyph(cr_image *image, const glyph *g, double left, double base
     int n = flatten(g, segments);
     double radius = fmax(pen_radius * unit, 0.6);
     int x0 = (int)fmax(floor(left - radius), 0);
-    int x1 = (int)fmin(ceil(left + (g->width + 1) * unit + radius), image->w);
+    int x1 = (int)fmin(ceil(left + g->width * unit + radius), image->w);
     int y0 = (int)fmax(floor(baseline - (CAP_HEIGHT + 1) * unit - radius), 0);
     int y1 = (int)fmin(ceil(baseline + TAIL * unit + radius), image->h);
     for (int y = y0; y < y1; y++) {
