@@ -9,9 +9,9 @@
 #include <string.h>
 
 /* Memory comes cleared, as stb leaves the missing pixels of some truncated files unset. */
-#define STBI_MALLOC(size) calloc(1, size)
+#define STBI_MALLOC(size)     calloc(1, size)
 #define STBI_REALLOC(p, size) realloc(p, size)
-#define STBI_FREE(p) free(p)
+#define STBI_FREE(p)          free(p)
 #define STBI_NO_STDIO
 #define STBI_NO_HDR
 #define STBI_NO_LINEAR

@@ -37,6 +37,8 @@ bool cr_transform_geometry(const cr_transform *transform, int photo_w, int photo
                            cr_error *err)
 {
     int64_t w = photo_w, h = photo_h;
+    if (w <= 0 || h <= 0)
+        return cr_fail(err, "a picture of %d x %d pixels is empty", photo_w, photo_h);
     if (transform->resize > 0 && w <= h) {
         h = transform->resize * h / w;
         w = transform->resize;

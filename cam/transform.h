@@ -22,8 +22,8 @@ typedef struct cr_transform {
 typedef struct cr_geometry {
     int photo_w, photo_h;
     int resized_w, resized_h;
-    int left, top;          /* of the crop inside the resized picture; negative where it was padded */
-    int w, h;               /* of the network's input */
+    int left, top; /* of the crop inside the resized picture; negative where it was padded */
+    int w, h;      /* of the network's input */
 } cr_geometry;
 
 /* Resize 256, crop 224, ImageNet's mean and std. */

@@ -310,6 +310,8 @@ static void test_transform_errors(void **state)
     assert_false(cr_transform_apply(out, 3, &photo, &t, &g, &err));
     check_message(&err, "std", "nan", NULL);
     t = named_transform(256, 0, 0, 224, 224, false);
+    assert_false(cr_transform_geometry(&t, 0, 1, &g, &err));
+    check_message(&err, "0 x 1", "empty", NULL);
     assert_false(cr_transform_geometry(&t, 1 << 24, 1, &g, &err));
     check_message(&err, "16777216 x 1", "too large", NULL);
     t = named_transform(-1, 0, 0, 224, 224, false);
