@@ -47,7 +47,7 @@ TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
-.PHONY: all demo check check-c bench install clean help
+.PHONY: all demo check check-c check-build bench install clean help
 all: camrun
 
 help:
@@ -79,13 +79,22 @@ bench: $(BUILD)/bench/bench
 demo: camrun
 	./camrun cam/demo/shapes.png --weights weights/shapes.bin --panel -o demo.png
 
-check-c: $(TEST_BIN)
-	@for t in $(TEST_BIN); do $$t || failed=1; done; [ -z "$$failed" ]
+check: check-build
+	sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
+check-c: check-build
+	sh tests/run.sh $(TEST_BIN)
+check-build: camrun $(TEST_BIN)
 
 install: camrun $(BUILD)/libcamrun.a
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/camrun
 	install camrun $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libcamrun.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/camrun
+	printf '%s\n' 'prefix=$(PREFIX)' 'Name: camrun' 'Version: $(VERSION)' \
+	    'Description: CNN inference, autodiff and class activation maps' \
+	    'Cflags: -I$${prefix}/include/camrun' \
+	    'Libs: -L$${prefix}/lib -lcamrun -lm$(if $(filter 1,$(OMP)), -fopenmp)' \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/camrun.pc
 
 clean:
 	rm -rf build camrun demo.png

@@ -97,7 +97,7 @@ static void run_read(void *data)
 
 static double measure_read(double seconds)
 {
-    float *data = aligned_zeros(READ_FLOATS, sizeof *data);
+    float *data = aligned_floats(READ_FLOATS);
     if (!data)
         die("out of memory for 256 MB to read");
     for (size_t i = 0; i < READ_FLOATS; i++)

@@ -2,6 +2,7 @@
  * (OC/oc_tile, IC/block, taps, block, oc_tile), zeros where channels are padded. The output channels of a backward are the
  * convolution's input channels. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops.h"
 
@@ -15,22 +16,34 @@ typedef struct weight_view {
     bool scale_by_in;
 } weight_view;
 
+/* All taps of one pair of channels. */
+static void pack_pair(float *to, ptrdiff_t tap_step, const weight_view *v, int out, int in, const conv_part *part)
+{
+    const float *from = v->w + out * v->out_step + in * v->in_step;
+    const float scale = !v->scale ? 1.0f : v->scale[v->scale_by_in ? in : out];
+    for (int h = 0; h < part->taps[0]; h++)
+        for (int w = 0; w < part->taps[1]; w++, to += tap_step)
+            *to = from[part->k[0][h] * v->KW + part->k[1][w]] * scale;
+}
+
+/* One tile of output channels. The loops walk through the source in its own order, and scatter within a block. */
 static void pack_tile(float *packed, const weight_view *v, int tile, int oc_tile, int in_block, const conv_part *part)
 {
     const int out0 = tile * oc_tile, outs = v->outs - out0 < oc_tile ? v->outs - out0 : oc_tile;
-    for (int in0 = 0; in0 < v->ins; in0 += in_block)
-        for (int h = 0; h < part->taps[0]; h++)
-            for (int w = 0; w < part->taps[1]; w++)
-                for (int in = in0; in < in0 + in_block; in++, packed += oc_tile) {
-                    if (in >= v->ins)
-                        continue; /* the packed array starts as zeros */
-                    const float *from =
-                        v->w + out0 * v->out_step + in * v->in_step + part->k[0][h] * v->KW + part->k[1][w];
-                    for (int o = 0; o < outs; o++) {
-                        float scale = !v->scale ? 1.0f : v->scale[v->scale_by_in ? in : out0 + o];
-                        packed[o] = from[o * v->out_step] * scale;
-                    }
-                }
+    const ptrdiff_t tap_step = (ptrdiff_t)in_block * oc_tile, block = tap_step * part->taps[0] * part->taps[1];
+    for (int in0 = 0; in0 < v->ins; in0 += in_block, packed += block) {
+        const int ins = v->ins - in0 < in_block ? v->ins - in0 : in_block;
+        if (outs < oc_tile || ins < in_block) /* padding channels */
+            memset(packed, 0, sizeof *packed * (size_t)block);
+        if (v->out_step > v->in_step)
+            for (int o = 0; o < outs; o++)
+                for (int i = 0; i < ins; i++)
+                    pack_pair(packed + (ptrdiff_t)i * oc_tile + o, tap_step, v, out0 + o, in0 + i, part);
+        else
+            for (int i = 0; i < ins; i++)
+                for (int o = 0; o < outs; o++)
+                    pack_pair(packed + (ptrdiff_t)i * oc_tile + o, tap_step, v, out0 + o, in0 + i, part);
+    }
 }
 
 /* Fills a part's tap offsets and weights. x: the tensor that the taps step through. */
@@ -40,7 +53,7 @@ static bool pack_part(cr_plan *plan, conv_part *part, const weight_view *v, cons
     const size_t taps = (size_t)part->taps[0] * (size_t)part->taps[1];
     const size_t tile_size = (size_t)x->blocks * (size_t)x->block * taps * (size_t)oc_tile;
     part->tap = calloc(taps + 1, sizeof *part->tap);
-    part->w = aligned_zeros((size_t)tiles * tile_size, sizeof *part->w);
+    part->w = aligned_floats((size_t)tiles * tile_size);
     if (!part->tap || !part->w)
         return false;
     plan->packed += (size_t)tiles * tile_size * sizeof *part->w;
@@ -63,10 +76,10 @@ bool conv_pack(cr_plan *plan, step *s, cr_error *err)
     const int tiles = (OC + plan->k->oc_tile - 1) / plan->k->oc_tile;
 
     float *scale = NULL;
-    s->bias = aligned_zeros((size_t)tiles * (size_t)plan->k->oc_tile, sizeof *s->bias);
+    s->bias = aligned_zeros((size_t)tiles * (size_t)plan->k->oc_tile);
     bool done = s->bias != NULL;
     if (done && s->batchnorm >= 0) {
-        scale = aligned_zeros((size_t)OC, sizeof *scale);
+        scale = aligned_zeros((size_t)OC);
         done = scale != NULL;
         if (done)
             batchnorm_affine(net, s->batchnorm, scale, s->bias);

@@ -4,13 +4,18 @@
 
 #include "ops.h"
 
-void *aligned_zeros(size_t count, size_t size)
+float *aligned_floats(size_t count)
 {
-    if (count > (SIZE_MAX - CACHE_LINE) / size)
+    if (count > (SIZE_MAX - CACHE_LINE) / sizeof(float))
         return NULL;
-    size_t bytes = (count * size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-    void *p = aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
-    return p ? memset(p, 0, bytes) : NULL;
+    size_t bytes = (count * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    return aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
+}
+
+float *aligned_zeros(size_t count)
+{
+    float *p = aligned_floats(count);
+    return p ? memset(p, 0, count * sizeof *p) : NULL;
 }
 
 /* ---- request ---- */
@@ -342,8 +347,8 @@ static bool prepare_step(cr_plan *plan, step *s, cr_error *err)
         return conv_pack(plan, s, err);
     if (n->op == CR_BATCHNORM) {
         size_t padded = (size_t)plan->value[s->last].blocks * BLOCK;
-        s->scale = aligned_zeros(padded, sizeof(float));
-        s->bias = aligned_zeros(padded, sizeof(float));
+        s->scale = aligned_zeros(padded);
+        s->bias = aligned_zeros(padded);
         if (!s->scale || !s->bias)
             return cr_fail(err, "out of memory for %s", n->name);
         batchnorm_affine(plan->net, s->node, s->scale, s->bias);

@@ -86,7 +86,8 @@ static inline map tensor_map(float *arena, const tensor *t, int n)
     return (map){first, t->plane, t->row, t->block};
 }
 
-/* Zeroed and 64-byte aligned, or NULL. free() releases it. */
-void *aligned_zeros(size_t count, size_t size);
+/* 64-byte aligned, or NULL; free() releases it. */
+float *aligned_floats(size_t count);
+float *aligned_zeros(size_t count);
 
 #endif

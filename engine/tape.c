@@ -36,12 +36,11 @@ cr_tape *cr_tape_create(const cr_plan *plan, cr_error *err)
 {
     cr_tape *tape = calloc(1, sizeof *tape);
     /* Not cleared: every run writes what it reads, and pages nobody writes cost nothing. */
-    size_t bytes = (plan->arena * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-    float *arena = aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
+    float *arena = aligned_floats(plan->arena);
     if (!tape || !arena) {
         free(tape);
         free(arena);
-        cr_fail(err, "%s: out of memory for %zu bytes of activations", plan->net->arch, bytes);
+        cr_fail(err, "%s: out of memory for %zu bytes of activations", plan->net->arch, cr_plan_arena_bytes(plan));
         return NULL;
     }
     *tape = (cr_tape){.plan = plan, .arena = arena};

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Installs the Debian/Ubuntu packages that are missing.   sh scripts/install_packages.sh build|check|torchvision
+#   build        what ./camrun is built from
+#   check        and what `make check` needs
+#   torchvision  and what converting checkpoints and comparing with torchvision need
+set -eu
+
+packages="gcc make libc6-dev libstb-dev"
+case "${1:-}" in
+build) ;;
+check) packages="$packages libcmocka-dev python3 python3-pytest python3-numpy python3-pil" ;;
+torchvision) packages="$packages python3 python3-numpy python3-pil python3-torch python3-torchvision" ;;
+*)
+    echo "usage: sh scripts/install_packages.sh build|check|torchvision" >&2
+    exit 2
+    ;;
+esac
+
+missing=""
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+as_root=""
+[ "$(id -u)" -eq 0 ] || as_root=sudo
+echo "installing:$missing"
+$as_root apt-get update -q
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
