@@ -4,10 +4,10 @@
     /usr/bin/python3 tests/make_weights_fixtures.py
 
 Element k of every tensor is 0.25 k + a number of the tensor's own (see TENSORS), which float16 and bfloat16 hold
-exactly, so that tests/test_weights.c can compute what it should read. Made with PyTorch 1.13.
+exactly, so that tests/test_weights.c can compute what it should read. Made with PyTorch 1.13; the older format's storage
+keys are addresses, so its files differ from run to run.
 """
 import argparse
-import collections
 import io
 import os
 import pickle
@@ -142,6 +142,10 @@ def save_repacked():
     zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = 100, 0  # every larger number into ZIP64 fields
     repack("zip64.pth")
     zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = limits
+    with open(os.path.join(FOLDER, "zip64.pth"), "r+b") as file:  # and none left in the end record
+        end = file.read().rindex(b"PK\5\6")
+        file.seek(end + 8)
+        file.write(b"\xff" * 12)
 
 
 # ---- as PyTorch 0.1 under Python 2 wrote ----
