@@ -179,7 +179,7 @@ static bool read_digits(const char *text, int *value)
 
 bool cr_target_parse(cr_target *target, const char *text, const cr_labels *labels, int classes, cr_error *err)
 {
-    int number, first;
+    int number, first = -1;
     char list[300];
     if (read_digits(text, &number)) {
         *target = (cr_target){.index = number};

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 /* Length of the well-formed UTF-8 sequence s begins with (RFC 3629), 0 where there is none. */
 static int utf8_length(const unsigned char *s)
@@ -78,13 +79,29 @@ void json_text(json_writer *j, const char *key, const char *text)
         fputs("null", j->out);
 }
 
-void json_number(json_writer *j, const char *key, double value)
+static void put_number(json_writer *j, const char *key, double value, int digits)
 {
     begin_member(j, key);
     if (isfinite(value))
-        fprintf(j->out, "%.9g", value);
+        fprintf(j->out, "%.*g", digits, value);
     else
         fputs("null", j->out);
+}
+
+void json_float(json_writer *j, const char *key, float value)
+{
+    enum { ALWAYS_ENOUGH = 9 };
+    char text[32];
+    int digits = 1;
+    do
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+    while (strtof(text, NULL) != value && digits++ < ALWAYS_ENOUGH);
+    put_number(j, key, (double)value, digits);
+}
+
+void json_double(json_writer *j, const char *key, double value)
+{
+    put_number(j, key, value, 6);
 }
 
 void json_integer(json_writer *j, const char *key, int64_t value)

@@ -18,8 +18,9 @@ void json_open(json_writer *j, const char *key, char bracket); /* '{' or '[' */
 void json_close(json_writer *j, char bracket);                 /* '}' or ']' */
 /* Bytes that are not UTF-8 are written as U+FFFD; a NULL text as null. */
 void json_text(json_writer *j, const char *key, const char *text);
-/* Nine digits, enough to read a float back unchanged; null where the value is not finite. */
-void json_number(json_writer *j, const char *key, double value);
+/* null where the value is not finite. A float has the fewest digits that read back to the same one, a double six. */
+void json_float(json_writer *j, const char *key, float value);
+void json_double(json_writer *j, const char *key, double value);
 void json_integer(json_writer *j, const char *key, int64_t value);
 void json_bool(json_writer *j, const char *key, bool value);
 

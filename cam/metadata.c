@@ -16,9 +16,12 @@ bool cr_labels_from_weights(cr_labels *labels, const cr_weights *weights, int cl
     char **names = cr_meta_strings(text, &count, &why);
     if (!names)
         return cr_fail(err, "metadata 'classes': %s; --labels FILE gives the names instead", why.text);
-    bool ok = count == classes ? cr_labels_create(labels, names, count, err)
-                               : cr_fail(err, "metadata 'classes': expected %d names, as the network has classes; found "
-                                         "%d; --labels FILE gives the names instead", classes, count);
+    bool ok = false;
+    if (count == classes)
+        ok = cr_labels_create(labels, names, count, err);
+    else
+        cr_fail(err, "metadata 'classes': expected a name for each of the network's %d classes, found %d; --labels "
+                "FILE gives other names", classes, count);
     cr_meta_strings_free(names);
     return ok;
 }

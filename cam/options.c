@@ -164,7 +164,7 @@ static bool set_channels(void *field, const char *text, const option *o, cr_erro
     for (int i = 0; i < values->n; i++) {
         float v = values->v[i];
         if (v > 1)
-            return cr_fail(err, "expected values for pixels from 0 to 1, found %g; are they for 0 to 255? Divide by 255",
+            return cr_fail(err, "expected values for pixels from 0 to 1, found %g; if for 0 to 255, divide by 255",
                            (double)v);
         if (v < 0 || (is_divisor && v == 0))
             return cr_fail(err, "expected values %s 0, found %g", is_divisor ? "above" : "of at least", (double)v);
@@ -259,6 +259,23 @@ static bool check_output_name(const char *path, cr_error *err)
     return true;
 }
 
+/* No file is written twice, nor over one that is read. */
+static bool check_files(const options *o, cr_error *err)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {{"-o", o->output},           {"--save-map", o->save_map}, {"--save-raw", o->save_raw},
+                 {"--save-logits", o->save_logits}, {"--weights", o->weights},   {"--tensor", o->tensor},
+                 {"--labels", o->labels}};
+    enum { WRITTEN = 4, FILES = sizeof files / sizeof files[0] };
+    for (int i = 0; i < WRITTEN; i++)
+        for (int k = i + 1; k < FILES; k++)
+            if (files[i].path && files[k].path && strcmp(files[i].path, files[k].path) == 0)
+                return cr_fail(err, "%s and %s name the same file, '%.200s'", files[i].option, files[k].option,
+                               files[i].path);
+    return true;
+}
+
 static bool has_comma(const text_list *list)
 {
     return list->n > 1 || (list->n == 1 && strchr(list->items[0], ','));
@@ -280,6 +297,9 @@ static bool check(const options *o, const bool *given, cr_error *err)
         return cr_fail(err, "%s reads no picture: leave out '%.200s'", with[o->task], o->images.items[0]);
     if (!o->images.n && o->task == EXPLAIN_PICTURES)
         return cr_fail(err, "no picture given: camrun --weights %.200s PICTURE", o->weights);
+    if (o->resize.shorter && o->task == LIST_LAYERS)
+        return cr_fail(err, "--resize %d gives a size only to a picture: with --list-layers, expected --resize WxH or "
+                       "--size N", o->resize.shorter);
     if (o->repeat && !o->timing)
         return cr_fail(err, "--repeat says how often to run for --timing: add --timing");
     if (o->no_crop && o->size && (o->resize.shorter || o->resize.w))
@@ -288,7 +308,7 @@ static bool check(const options *o, const bool *given, cr_error *err)
         return cr_fail(err, "--save-raw saves one layer's map (those of several differ in size): name one --layer");
     if (o->colormap && o->task == EXPLAIN_TENSOR && !o->output)
         return cr_fail(err, "--colormap has no effect: with --tensor, pictures are written only where -o says so");
-    return !o->output || check_output_name(o->output, err);
+    return (!o->output || check_output_name(o->output, err)) && check_files(o, err);
 }
 
 /* ---- the parser ---- */

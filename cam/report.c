@@ -41,8 +41,9 @@ static void put_class(FILE *out, const cr_labels *labels, int class_index)
 static void text_top(const report *r, const image_facts *image)
 {
     int top[TOP], n = top_of(image, r->run->net->classes, top);
+    fputs("     logit  probability  class\n", r->out);
     for (int i = 0; i < n; i++) {
-        fprintf(r->out, "  %8.3f  %6.2f %%  ", (double)image->logits[top[i]],
+        fprintf(r->out, "  %8.3f     %6.2f %%  ", (double)image->logits[top[i]],
                 100 * (double)image->probabilities[top[i]]);
         put_class(r->out, r->run->labels, top[i]);
         putc('\n', r->out);
@@ -134,8 +135,8 @@ static void json_class(const report *r, json_writer *j, const image_facts *image
 {
     json_integer(j, "class", class_index);
     json_text(j, "name", cr_label(r->run->labels, class_index));
-    json_number(j, "logit", (double)image->logits[class_index]);
-    json_number(j, "probability", (double)image->probabilities[class_index]);
+    json_float(j, "logit", image->logits[class_index]);
+    json_float(j, "probability", image->probabilities[class_index]);
 }
 
 static void json_transform(json_writer *j, const cr_transform *t)
@@ -150,11 +151,11 @@ static void json_transform(json_writer *j, const cr_transform *t)
     json_bool(j, "gray", t->gray);
     json_open(j, "mean", '[');
     for (int i = 0; i < t->n_mean; i++)
-        json_number(j, NULL, (double)t->mean[i]);
+        json_float(j, NULL, t->mean[i]);
     json_close(j, ']');
     json_open(j, "std", '[');
     for (int i = 0; i < t->n_std; i++)
-        json_number(j, NULL, (double)t->std[i]);
+        json_float(j, NULL, t->std[i]);
     json_close(j, ']');
     json_close(j, '}');
 }
@@ -177,7 +178,7 @@ static void json_begin(report *r)
         json_transform(j, run->transform);
     json_integer(j, "threads", cr_threads());
     json_text(j, "isa", cr_isa());
-    json_number(j, "load_ms", run->load_ms);
+    json_double(j, "load_ms", run->load_ms);
     if (run->repeat)
         json_integer(j, "repeat", run->repeat);
     json_open(j, "images", '[');
@@ -194,15 +195,15 @@ static void json_map(report *r, const image_facts *image, const map_facts *map)
         json_open(j, NULL, '{');
         json_text(j, "layer", r->run->net->nodes[l->node].name);
         json_shape(j, "shape", (const int[]){l->c, l->h, l->w}, 3);
-        json_number(j, "min", (double)map->range[i][0]);
-        json_number(j, "max", (double)map->range[i][1]);
+        json_float(j, "min", map->range[i][0]);
+        json_float(j, "max", map->range[i][1]);
         json_close(j, '}');
     }
     json_close(j, ']');
     json_bool(j, "positive_evidence", has_evidence(map, r->run->n_layers));
     json_bool(j, "empty", map->empty);
     if (map->backward_ms >= 0)
-        json_number(j, "backward_ms", map->backward_ms);
+        json_double(j, "backward_ms", map->backward_ms);
     json_text(j, "picture", map->picture);
     json_close(j, '}');
 }
@@ -233,8 +234,8 @@ static void json_image(report *r, const image_facts *image)
         json_map(r, image, &image->maps[i]);
     json_close(j, ']');
     if (image->plan_ms >= 0)
-        json_number(j, "plan_ms", image->plan_ms);
-    json_number(j, "forward_ms", image->forward_ms);
+        json_double(j, "plan_ms", image->plan_ms);
+    json_double(j, "forward_ms", image->forward_ms);
     json_integer(j, "arena_bytes", (int64_t)cr_plan_arena_bytes(e->plan));
     json_integer(j, "packed_weight_bytes", (int64_t)cr_plan_packed_bytes(e->plan));
     json_close(j, '}');

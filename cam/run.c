@@ -1,0 +1,498 @@
+/* run.c - explaining what the command line asks for.
+ *
+ * explain() sets a run up; explain_pictures() or explain_tensor() feeds it; explain_batch() does the work and hands the
+ * facts to report.c. */
+#include "run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "camrun.h"
+#include "interrupt.h"
+#include "output.h"
+#include "report.h"
+
+/* What a run needs from its first picture to its last. */
+typedef struct run {
+    const options *o;
+    cr_weights *weights;
+    cr_net *net;
+    cr_labels labels;
+    cr_transform transform;
+    int *layers, n_layers;       /* nodes */
+    cr_target *targets;
+    int n_targets;
+    int repeat;                  /* runs that are timed, of which the median counts */
+    double *times;               /* (repeat) */
+    cr_explainer *explainer;     /* of the last input size */
+    stack maps, raws, logits;    /* for --save-... */
+    run_facts facts;
+    report report;
+} run;
+
+/* ---- small things ---- */
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof *values, by_value);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+static size_t peak_bytes(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+    return (size_t)usage.ru_maxrss;
+#else
+    return (size_t)usage.ru_maxrss * 1024;
+#endif
+}
+
+static bool no_memory(cr_error *err)
+{
+    return cr_fail(err, "out of memory");
+}
+
+/* ---- progress, on a terminal that does not show the report ---- */
+
+static bool wants_progress(const options *o)
+{
+    return o->images.n > 1 && isatty(STDERR_FILENO) && (o->json || !isatty(STDOUT_FILENO));
+}
+
+static void show_progress(const options *o, int image)
+{
+    if (wants_progress(o))
+        fprintf(stderr, "\r\033[K%d/%d %.60s", image + 1, o->images.n, o->images.items[image]);
+}
+
+static void clear_progress(const options *o)
+{
+    if (wants_progress(o))
+        fputs("\r\033[K", stderr);
+}
+
+/* ---- setting up ---- */
+
+/* The transform the weights file describes, or ImageNet's, with what the options change. */
+static bool choose_transform(run *r, cr_error *err)
+{
+    const options *o = r->o;
+    cr_transform *t = &r->transform;
+    if (!cr_transform_from_weights(t, r->weights, err))
+        return false;
+    if (o->size) {
+        t->resize = (int)((int64_t)t->resize * o->size / t->crop_w);
+        t->crop_w = t->crop_h = o->size;
+    }
+    if (o->resize.shorter)
+        t->resize = o->resize.shorter;
+    if (o->resize.w) {
+        t->resize = 0;
+        t->resize_w = o->resize.w;
+        t->resize_h = o->resize.h;
+    }
+    if (o->no_crop || (o->resize.w && !o->size))
+        t->crop_w = t->crop_h = 0;
+    t->gray = o->gray;
+    if (o->mean.n) {
+        t->n_mean = o->mean.n;
+        memcpy(t->mean, o->mean.v, sizeof t->mean);
+    }
+    if (o->std.n) {
+        t->n_std = o->std.n;
+        memcpy(t->std, o->std.v, sizeof t->std);
+    }
+    return true;
+}
+
+/* One more than the commas in all items. */
+static size_t count_items(const text_list *list)
+{
+    size_t n = (size_t)list->n + 1;
+    for (int i = 0; i < list->n; i++)
+        for (const char *c = list->items[i]; *c; c++)
+            n += *c == ',';
+    return n;
+}
+
+static bool choose_layers(run *r, cr_error *err)
+{
+    const text_list *list = &r->o->layers;
+    if (!(r->layers = calloc(count_items(list), sizeof *r->layers)))
+        return no_memory(err);
+    if (!list->n)
+        r->layers[r->n_layers++] = cr_net_last_feature_map(r->net);
+    for (int i = 0; i < list->n; i++)
+        for (const char *item = list->items[i], *end; item; item = *end ? end + 1 : NULL) {
+            char name[2 * CR_NAME_SIZE];
+            end = item + strcspn(item, ",");
+            if (end == item)
+                return cr_fail(err, "a layer is missing: expected names with commas between, found '%.200s'",
+                               list->items[i]);
+            snprintf(name, sizeof name, "%.*s", (int)(end - item), item);
+            if ((r->layers[r->n_layers++] = cr_net_find(r->net, name, err)) < 0)
+                return false;
+        }
+    return true;
+}
+
+static bool choose_targets(run *r, cr_error *err)
+{
+    const text_list *list = &r->o->classes;
+    if (!(r->targets = calloc(count_items(list), sizeof *r->targets)))
+        return no_memory(err);
+    if (!list->n)
+        r->targets[r->n_targets++] = (cr_target){.index = -1, .rank = 1};
+    for (int i = 0; i < list->n; i++)
+        if (!cr_targets_parse(r->targets, &r->n_targets, list->items[i], &r->labels, r->net->classes, err))
+            return false;
+    return true;
+}
+
+static bool set_up(run *r, cr_error *err)
+{
+    const options *o = r->o;
+    double start = now_ms();
+    if (!(r->weights = cr_weights_open(o->weights, err)) || !(r->net = cr_net_load(r->weights, o->arch, err)))
+        return false;
+    r->facts.load_ms = now_ms() - start;
+    if (o->labels ? !cr_labels_read(&r->labels, o->labels, r->net->classes, err)
+                  : !cr_labels_from_weights(&r->labels, r->weights, r->net->classes, err))
+        return false;
+    if (!choose_transform(r, err) || !choose_layers(r, err) || !choose_targets(r, err))
+        return false;
+    r->repeat = !o->timing ? 1 : o->repeat ? o->repeat : 10;
+    if (!(r->times = calloc((size_t)r->repeat, sizeof *r->times)))
+        return no_memory(err);
+    r->facts = (run_facts){
+        .weights = o->weights, .net = r->net, .labels = &r->labels, .method = o->method, .layers = r->layers,
+        .n_layers = r->n_layers, .transform = o->task == EXPLAIN_PICTURES ? &r->transform : NULL,
+        .load_ms = r->facts.load_ms, .repeat = o->timing ? r->repeat : 0,
+    };
+    return true;
+}
+
+static void tear_down(run *r)
+{
+    stack_free(&r->maps);
+    stack_free(&r->raws);
+    stack_free(&r->logits);
+    cr_explainer_free(r->explainer);
+    free(r->times);
+    free(r->targets);
+    free(r->layers);
+    cr_labels_free(&r->labels);
+    cr_net_free(r->net);
+    cr_weights_close(r->weights);
+}
+
+/* ---- pictures ---- */
+
+/* What is explained: a photograph the network saw through geometry, or (NULL) a tensor. */
+typedef struct subject {
+    const char *source;
+    const cr_image *photo;
+    cr_geometry geometry;
+} subject;
+
+static bool color_map(cr_image *out, const float *map, int w, int h, const cr_colormap *colormap, cr_error *err)
+{
+    if (!cr_image_create(out, w, h, err))
+        return false;
+    for (size_t i = 0; i < (size_t)w * (size_t)h; i++)
+        cr_colormap_rgb(colormap, map[i], out->rgb + 3 * i);
+    return true;
+}
+
+/* For a panel. */
+static void describe(char *caption, size_t size, const run *r, int class_index, float probability)
+{
+    char title[200];
+    cr_class_title(title, sizeof title, &r->labels, class_index);
+    snprintf(caption, size, "%s for %s (%.1f %%) at %s%s", r->o->method->title, title, 100 * (double)probability,
+             r->net->nodes[r->layers[0]].name, r->n_layers > 1 ? " and others" : "");
+}
+
+static bool write_picture(const run *r, const subject *s, const float *map, const char *caption, const char *path,
+                          cr_error *err)
+{
+    const options *o = r->o;
+    cr_error unknown;
+    const cr_colormap *colormap = o->colormap ? o->colormap : cr_colormap_find("jet", &unknown);
+    cr_image picture = {0};
+    bool ok;
+    if (!s->photo)
+        ok = color_map(&picture, map, r->explainer->w, r->explainer->h, colormap, err);
+    else if (o->panel)
+        ok = cr_picture_panel(&picture, s->photo, map, &s->geometry, o->alpha, colormap, caption, err);
+    else
+        ok = cr_picture_overlay(&picture, s->photo, map, &s->geometry, o->alpha, colormap, err);
+    interrupt_hold();
+    ok = ok && cr_image_write_png(&picture, path, err);
+    interrupt_release();
+    cr_image_free(&picture);
+    return ok;
+}
+
+/* ---- explaining one batch ---- */
+
+/* Makes r->explainer fit this input size. *plan_ms is negative where it did already. */
+static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
+{
+    const cr_explainer *e = r->explainer;
+    *plan_ms = -1;
+    if (e && e->n == n && e->h == h && e->w == w)
+        return true;
+    cr_explainer_free(r->explainer);
+    double start = now_ms();
+    r->explainer = cr_explainer_create(r->net, r->o->method, r->layers, r->n_layers, n, h, w, err);
+    *plan_ms = now_ms() - start;
+    return r->explainer != NULL;
+}
+
+/* Runs the forward or, where classes is given, the backward. *ms is the median over r->repeat runs; --timing begins
+ * with one more to warm up. */
+static bool run_timed(run *r, const float *x, const int *classes, double *ms, cr_error *err)
+{
+    for (int i = r->o->timing ? -1 : 0; i < r->repeat; i++) {
+        double start = now_ms();
+        cr_explainer *e = r->explainer;
+        if (classes ? !cr_explainer_backward(e, classes, err) : !cr_explainer_forward(e, x, err))
+            return false;
+        if (i >= 0)
+            r->times[i] = now_ms() - start;
+    }
+    *ms = median(r->times, r->repeat);
+    return true;
+}
+
+/* One batch on its way: facts of image i and target k are at [i * n_targets + k]. */
+typedef struct batch {
+    const subject *subject;
+    int n;
+    int *classes;               /* (n): the ones explained at the moment */
+    float *probabilities;       /* (n, all classes) */
+    map_facts *maps;            /* (n, n_targets) */
+    float (*ranges)[2];         /* (n, n_targets, n_layers) */
+    char (*paths)[PATH_SIZE];   /* (n, n_targets) */
+    float *saved_maps;          /* its part of run.maps, or NULL */
+    float *saved_raws;          /* its part of run.raws, or NULL */
+} batch;
+
+static bool allocate_batch(batch *b, const run *r, int n)
+{
+    size_t images = (size_t)n, maps = images * (size_t)r->n_targets;
+    b->n = n;
+    return (b->classes = calloc(images, sizeof *b->classes)) &&
+           (b->probabilities = calloc(images * (size_t)r->net->classes, sizeof *b->probabilities)) &&
+           (b->maps = calloc(maps, sizeof *b->maps)) &&
+           (b->ranges = calloc(maps * (size_t)r->n_layers, sizeof *b->ranges)) &&
+           (b->paths = calloc(maps, sizeof *b->paths));
+}
+
+static void free_batch(batch *b)
+{
+    free(b->classes);
+    free(b->probabilities);
+    free(b->maps);
+    free(b->ranges);
+    free(b->paths);
+}
+
+/* Makes room for the batch in the arrays to be saved; its logits are there already. */
+static bool grow_stacks(run *r, batch *b, cr_error *err)
+{
+    const options *o = r->o;
+    const cr_explainer *e = r->explainer;
+    float *logits;
+    if (o->save_map && !stack_grow(&r->maps, b->n, r->n_targets, e->h, e->w, &b->saved_maps, err))
+        return false;
+    const cr_explained_layer *l = &e->layers[0];
+    if (o->save_raw && !stack_grow(&r->raws, b->n, r->n_targets, l->h, l->w, &b->saved_raws, err))
+        return false;
+    if (o->save_logits) {
+        if (!stack_grow(&r->logits, b->n, 1, 1, r->net->classes, &logits, err))
+            return false;
+        memcpy(logits, e->logits, (size_t)b->n * (size_t)r->net->classes * sizeof *logits);
+    }
+    return true;
+}
+
+/* What is to be told, saved and drawn of image i's map for target k, which the explainer has just made. */
+static bool finish_map(run *r, batch *b, int i, int k, cr_error *err)
+{
+    const options *o = r->o;
+    const cr_explainer *e = r->explainer;
+    size_t at = (size_t)i * (size_t)r->n_targets + (size_t)k, pixels = (size_t)e->h * (size_t)e->w;
+    map_facts *facts = &b->maps[at];
+    const float *map = e->maps + (size_t)i * pixels;
+    float least, most;
+    if (!cr_map_range(map, pixels, &least, &most, err))
+        return false;
+    facts->class_index = b->classes[i];
+    facts->empty = !(most > 0);
+    facts->range = b->ranges + at * (size_t)r->n_layers;
+    for (int l = 0; l < r->n_layers; l++) {
+        const cr_explained_layer *layer = &e->layers[l];
+        size_t size = (size_t)layer->h * (size_t)layer->w;
+        const float *raw = layer->raw + (size_t)i * size;
+        if (!cr_map_range(raw, size, &facts->range[l][0], &facts->range[l][1], err))
+            return false;
+        if (b->saved_raws)
+            memcpy(b->saved_raws + at * size, raw, size * sizeof *raw);
+    }
+    if (b->saved_maps)
+        memcpy(b->saved_maps + at * pixels, map, pixels * sizeof *map);
+
+    if (!b->subject->photo && !o->output)
+        return true;
+    char caption[400];
+    describe(caption, sizeof caption, r, b->classes[i], b->probabilities[i * r->net->classes + b->classes[i]]);
+    bool several = r->n_targets > 1;
+    facts->picture = b->paths[at];
+    return output_path(b->paths[at], o, b->subject->source, b->n > 1 ? i : -1, several ? b->classes[i] : -1,
+                       several ? cr_label(&r->labels, b->classes[i]) : NULL, err) &&
+           write_picture(r, b->subject, map, caption, facts->picture, err);
+}
+
+static bool explain_targets(run *r, batch *b, cr_error *err)
+{
+    const cr_explainer *e = r->explainer;
+    for (int k = 0; k < r->n_targets; k++) {
+        double ms = -1;
+        for (int i = 0; i < b->n; i++)
+            b->classes[i] = cr_target_class(&r->targets[k], e->logits + (size_t)i * (size_t)r->net->classes,
+                                            r->net->classes);
+        if (!run_timed(r, NULL, b->classes, &ms, err) || !cr_explainer_maps(r->explainer, err))
+            return false;
+        for (int i = 0; i < b->n; i++) {
+            b->maps[i * r->n_targets + k].backward_ms = e->method->evidence == CR_GRADIENT ? ms : -1;
+            if (!finish_map(r, b, i, k, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* x: (n,C,h,w), one image where it is a photograph. */
+static bool explain_batch(run *r, const subject *s, const float *x, int n, int h, int w, cr_error *err)
+{
+    double plan_ms, forward_ms;
+    if (!prepare(r, n, h, w, &plan_ms, err) || !run_timed(r, x, NULL, &forward_ms, err))
+        return false;
+    const cr_explainer *e = r->explainer;
+    batch b = {.subject = s};
+    bool ok = allocate_batch(&b, r, n) || no_memory(err);
+    if (ok)
+        cr_softmax(b.probabilities, e->logits, n, r->net->classes);
+    ok = ok && grow_stacks(r, &b, err) && explain_targets(r, &b, err);
+    for (int i = 0; ok && i < n; i++) {
+        size_t logits = (size_t)i * (size_t)r->net->classes;
+        image_facts facts = {
+            .source = s->source, .index = s->photo ? -1 : i,
+            .photo_w = s->photo ? s->photo->w : 0, .photo_h = s->photo ? s->photo->h : 0,
+            .explainer = e, .logits = e->logits + logits, .probabilities = b.probabilities + logits,
+            .plan_ms = plan_ms, .forward_ms = forward_ms,
+            .maps = b.maps + i * r->n_targets, .n_maps = r->n_targets,
+        };
+        report_image(&r->report, &facts);
+    }
+    free_batch(&b);
+    return ok;
+}
+
+/* ---- what is explained ---- */
+
+static bool explain_picture(run *r, const char *path, cr_error *err)
+{
+    cr_image photo = {0};
+    subject s = {.source = path, .photo = &photo};
+    float *x = NULL;
+    const cr_geometry *g = &s.geometry;
+    bool ok = cr_image_load(&photo, path, err) &&
+              cr_transform_geometry(&r->transform, photo.w, photo.h, &s.geometry, err);
+    if (ok && !(x = calloc((size_t)r->net->in_channels * (size_t)g->h, (size_t)g->w * sizeof *x)))
+        ok = cr_fail(err, "%.200s: out of memory for an input of %dx%d", path, g->w, g->h);
+    ok = ok && cr_transform_apply(x, r->net->in_channels, &photo, &r->transform, g, err) &&
+         explain_batch(r, &s, x, 1, g->h, g->w, err);
+    free(x);
+    cr_image_free(&photo);
+    return ok;
+}
+
+static bool explain_pictures(run *r, cr_error *err)
+{
+    const options *o = r->o;
+    int channels = r->net->in_channels;
+    if (channels != 1 && channels != 3)
+        return cr_fail(err, "%.200s: this %s reads %d channels and a picture gives 1 or 3: give --tensor F.npy instead",
+                       o->weights, r->net->arch, channels);
+    bool ok = true;
+    for (int i = 0; ok && i < o->images.n; i++) {
+        show_progress(o, i);
+        ok = explain_picture(r, o->images.items[i], err);
+    }
+    clear_progress(o);
+    return ok;
+}
+
+static bool explain_tensor(run *r, cr_error *err)
+{
+    const char *path = r->o->tensor;
+    subject s = {.source = path};
+    float *x;
+    int n, dim[CR_NPY_DIMS] = {0};
+    if (!cr_npy_read(path, &x, &n, dim, err))
+        return false;
+    char found[64] = "";
+    for (int i = 0; i < n; i++)
+        snprintf(found + strlen(found), sizeof found - strlen(found), "%s%d", i ? "," : "", dim[i]);
+    bool ok = (n == 4 && dim[0] > 0 && dim[1] == r->net->in_channels) ||
+              cr_fail(err, "%.200s: expected an array of shape (N,%d,H,W) for this %s, found (%s)%s", path,
+                      r->net->in_channels, r->net->arch, found, n == 3 ? "; x[None] adds the axis N" : "");
+    ok = ok && explain_batch(r, &s, x, dim[0], dim[2], dim[3], err);
+    free(x);
+    return ok;
+}
+
+static bool save_arrays(const run *r, cr_error *err)
+{
+    interrupt_hold();
+    bool ok = stack_save(&r->maps, r->o->save_map, 2, err) && stack_save(&r->raws, r->o->save_raw, 2, err) &&
+              stack_save(&r->logits, r->o->save_logits, 1, err);
+    interrupt_release();
+    return ok;
+}
+
+bool explain(const options *o, FILE *out, cr_error *err)
+{
+    run r = {.o = o};
+    bool ok = set_up(&r, err);
+    if (ok) {
+        report_begin(&r.report, out, o->json, &r.facts);
+        ok = o->task == EXPLAIN_TENSOR ? explain_tensor(&r, err) : explain_pictures(&r, err);
+        ok = ok && save_arrays(&r, err);
+    }
+    if (ok)
+        report_end(&r.report, &(end_facts){o->save_map, o->save_raw, o->save_logits, peak_bytes()});
+    tear_down(&r);
+    return ok;
+}
