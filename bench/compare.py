@@ -1,0 +1,511 @@
+#!/usr/bin/env python3
+"""Times camrun and its peers at the same work, side by side: same weights, same input, same number of threads, float32.
+
+Whichever of the peers can be imported take part (requirements.txt has the versions to publish with). Every contestant's
+answer is compared with camrun's before anything is timed. Contestants take turns of a second, round after round, so that
+whatever else the machine does hits all alike; the first round only warms up. A figure is the median over rounds of each
+round's median. Writes compare.json, compare.md and compare.png.
+
+What each peer does is in peers.py. This file says what is compared, takes the times and reports them.
+"""
+import argparse
+import contextlib
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np  # and nothing heavier: a child's peak memory is never less than this process's own
+
+import peers
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ARCHS = ["alexnet", "vgg19", "resnet18", "resnet34", "resnet50"]
+PARTS = ["forward", "gradcam", "process", "batch", "large"]
+PEERS = [*peers.FORWARD, *peers.GRAD_CAM]
+STEADY = ["onnxruntime", "openvino", "ncnn", "torch"]  # where every peer runs at several sizes: memory is limited
+TOLERANCE = 1e-3                                       # of the largest logit; of a map's range
+PHOTO_TOLERANCE = 5e-2                                 # where each decodes a photograph itself: JPEG decoders differ
+VERSIONS = ["numpy", "onnxruntime", "openvino", "ncnn", "pnnx", "torch", "torchvision", "grad-cam"]
+
+
+# ---- what is compared ----
+
+def job(args, arch, part, threads, *, batch=1, size=224, channels=3, classes=1000, layer=None):
+    """What a contestant is to do, for peers.py as JSON."""
+    os.makedirs(args.models, exist_ok=True)
+    files = os.path.join(args.models, f"{arch}_{classes}x{channels}")
+    shape_files = f"{files}_{batch}x{size}"
+    return {"arch": arch, "part": part, "threads": threads, "batch": batch, "size": size, "channels": channels,
+            "classes": classes, "layer": layer, "seed": args.seed, "peers": args.peers,
+            "files": files,                # .bin and .pth
+            "shape_files": shape_files,    # .onnx, .ncnn.param and .ncnn.bin
+            "input": shape_files + ".npy", "photo": args.photo}
+
+
+def cases(args):
+    """(title, jobs by variant): contestants of one case are timed in turn, each in every variant."""
+    for threads in args.threads:
+        for part in args.parts:
+            for arch in args.archs:
+                resnet = arch.startswith("resnet")
+                if part == "forward" or part == "process":
+                    variants = {"": {}}
+                elif part == "gradcam":
+                    variants = {"last": {}, **({"layer1": {"layer": "layer1"}} if resnet else {})}
+                elif part == "batch":
+                    variants = {"1": {}, "8": {"batch": 8}}
+                elif arch == "resnet34":
+                    grey = {"channels": 1, "classes": 5}
+                    variants = {"224": grey, "1024": {**grey, "size": 1024}}
+                else:
+                    continue
+                yield {name: job(args, arch, part, threads, **changes) for name, changes in variants.items()}
+
+
+def contestants(args, part):
+    """Peers that take part in it."""
+    names = {"forward": peers.FORWARD, "gradcam": peers.GRAD_CAM, "process": [*STEADY, "grad-cam"]}.get(part, STEADY)
+    return [name for name in args.peers if name in names]
+
+
+# ---- contestants in steady state ----
+
+class Failure(Exception):
+    """Why a contestant takes no part; one line."""
+
+
+def environment(threads):
+    return {**os.environ, "OMP_NUM_THREADS": str(threads)}
+
+
+def last_line(file):
+    file.seek(0)
+    return (file.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1][:200]
+
+
+class Peer:
+    """A peer that waits, loaded, for its turns."""
+
+    def __init__(self, name, job, folder, stack):
+        self.answer_path = os.path.join(folder, f"{name}_{job['batch']}x{job['size']}_{job['layer']}.npy")
+        self.errors = stack.enter_context(tempfile.TemporaryFile())
+        command = [sys.executable, peers.__file__, "serve", name, json.dumps({**job, "answer": self.answer_path})]
+        self.process = stack.enter_context(subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            env=environment(job["threads"])))
+        stack.callback(self.process.kill)
+        self.read_line()
+        self.answer = np.load(self.answer_path)
+
+    def read_line(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failure(last_line(self.errors))
+        return line
+
+    def turn(self, seconds):
+        print(seconds, file=self.process.stdin, flush=True)
+        return {"ms": statistics.median(json.loads(self.read_line()))}
+
+    def peak_mb(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024 / 1e6
+
+
+class Camrun:
+    """Starts anew at each turn; its own medians leave loading and planning out."""
+
+    def __init__(self, args, job, folder):
+        self.explains = job["part"] == "gradcam"
+        self.env = environment(job["threads"])
+        self.command = [args.camrun, "--weights", job["files"] + ".bin", "--tensor", job["input"], "--json", "--timing",
+                        "--threads", str(job["threads"])]
+        if job["layer"]:
+            self.command += ["--layer", job["layer"]]
+        path = os.path.join(folder, "camrun.npy")
+        self.last = self.run(1, "--save-map" if self.explains else "--save-logits", path)
+        self.answer = np.load(path)
+
+    def run(self, repeat, *options):
+        command = [*self.command, "--repeat", str(repeat), *options]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.env, check=False)
+        if done.returncode:
+            sys.exit(f"compare.py: {' '.join(command)}: {done.stderr.strip()}")
+        report = json.loads(done.stdout)
+        forward, explained = report["images"][0]["forward_ms"], report["images"][0]["maps"][0]
+        backward = explained["backward_ms"] + explained.get("map_ms", 0)
+        self.peak = report["peak_memory_bytes"] / 1e6
+        return {"ms": forward + backward if self.explains else forward, "forward_ms": forward, "run_ms": forward + backward}
+
+    def turn(self, seconds):
+        self.last = self.run(max(3, round(1e3 * seconds / self.last["run_ms"])))
+        return self.last
+
+    def peak_mb(self):
+        return self.peak
+
+
+def check(answer, expected, kind, tolerance=TOLERANCE):
+    """Raises Failure where an answer is not camrun's. Maps are stretched to [0,1] first, as pytorch-grad-cam does once
+    more after it has resized them."""
+    answer, expected = answer.reshape(-1).astype(float), expected.reshape(-1).astype(float)
+    if answer.shape != expected.shape:
+        raise Failure(f"it gives {answer.size} {kind}, camrun {expected.size}")
+    if kind == "map pixels":
+        answer, expected = ((a - a.min()) / max(np.ptp(a), 1e-9) for a in (answer, expected))
+    error = np.abs(answer - expected).max() / np.abs(expected).max()
+    if not error <= tolerance:
+        raise Failure(f"its {kind} differ from camrun's by {error:.2g}, more than {tolerance:g}")
+
+
+def summary(turns):
+    """Figures over a contestant's rounds."""
+    figures = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
+    return {**figures, "low_ms": min(turn["ms"] for turn in turns), "high_ms": max(turn["ms"] for turn in turns)}
+
+
+def run_steady(args, variants, say):
+    """(figures by contestant and variant, reasons of those left out)"""
+    figures, left_out, ready = {}, {}, []
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        for variant, work in variants.items():
+            kind = "map pixels" if work["part"] == "gradcam" else "logits"
+            say(f"camrun {variant}: checking")
+            camrun = Camrun(args, work, folder)
+            ready.append(("camrun", variant, camrun))
+            for name in contestants(args, work["part"]):
+                say(f"{name} {variant}: loading")
+                try:
+                    peer = Peer(name, work, folder, stack)
+                    check(peer.answer, camrun.answer, kind)
+                    ready.append((name, variant, peer))
+                except Failure as why:
+                    left_out[name] = str(why)
+        ready = [entry for entry in ready if entry[0] not in left_out]
+        turns = {entry[:2]: [] for entry in ready}
+        for round_ in range(args.rounds + 1):
+            for name, variant, contestant in ready:
+                say(f"{name} {variant}: round {round_} of {args.rounds}" if round_ else f"{name} {variant}: warming up")
+                time.sleep(0.05)  # threads of the one before may still be spinning
+                turns[name, variant].append(contestant.turn(args.seconds if round_ else args.warm_up))
+        for name, variant, contestant in ready:
+            figures.setdefault(name, {})[variant] = {**summary(turns[name, variant][1:]), "peak_mb": contestant.peak_mb()}
+    return figures, left_out
+
+
+# ---- whole processes ----
+
+def run_process(command, env):
+    """Wall time and peak memory of one process. Raises Failure."""
+    with tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=env)
+        _, status, usage = os.wait4(process.pid, 0)
+        ms = 1e3 * (time.perf_counter() - start)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise Failure(last_line(errors))
+    return {"ms": ms, "peak_mb": usage.ru_maxrss * 1024 / 1e6}
+
+
+def run_processes(args, variants, say):
+    (work,) = variants.values()
+    left_out, turns, commands = {}, {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = {kind: os.path.join(folder, f"{kind}.npy") for kind in ("logits", "map pixels")}
+        picture = os.path.join(folder, "picture.png")
+        for end in ("bin", "pth"):
+            commands[f"camrun .{end}"] = [args.camrun, "--arch", work["arch"], "--weights", f"{work['files']}.{end}",
+                                          "--threads", str(work["threads"]), "-o", picture, work["photo"]]
+        env = environment(work["threads"])
+        run_process(commands["camrun .bin"] + ["--save-logits", path["logits"], "--save-map", path["map pixels"]], env)
+        expected = {kind: np.load(path[kind]) for kind in path}
+        for name in contestants(args, "process"):
+            answer = os.path.join(folder, f"{name}.npy")
+            command = [sys.executable, peers.__file__, "once", name,
+                       json.dumps({**work, "answer": answer, "picture": picture})]
+            say(f"{name}: checking")
+            kind = "map pixels" if name in peers.GRAD_CAM else "logits"
+            try:
+                run_process(command, env)
+                check(np.load(answer), expected[kind], kind, PHOTO_TOLERANCE)
+                commands[name] = command
+            except Failure as why:
+                left_out[name] = str(why)
+        for round_ in range(args.rounds + 1):
+            for name, command in commands.items():
+                say(f"{name}: round {round_} of {args.rounds}" if round_ else f"{name}: warming up")
+                turns.setdefault(name, []).append(run_process(command, env))
+    return {name: {"": summary(rounds[1:])} for name, rounds in turns.items()}, left_out
+
+
+# ---- the report ----
+
+def fixed(value):
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def table(head, rows):
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def names_of(cases_):
+    names = dict.fromkeys(name for case in cases_ for name in case["figures"])
+    return [name for name in ["camrun", "camrun .bin", "camrun .pth", *PEERS] if name in names]
+
+
+def get(case, name, variant="", key="ms"):
+    return case["figures"].get(name, {}).get(variant, {}).get(key)
+
+
+def cell(case, name, variant="", key="ms"):
+    value = get(case, name, variant, key)
+    return "-" if value is None else fixed(value)
+
+
+def fastest_peer(case, variant=""):
+    known = [(get(case, name, variant), name) for name in case["figures"] if not name.startswith("camrun")]
+    return min(known, default=None)
+
+
+def against_fastest(case, variant=""):
+    fastest = fastest_peer(case, variant)
+    return f"{get(case, 'camrun', variant) / fastest[0]:.2f}x {fastest[1]}" if fastest else "-"
+
+
+def forward_table(found):
+    names = names_of(found)
+    return table(["ms", *names, "camrun / fastest peer"],
+                 [[case["arch"], *(cell(case, name) for name in names), against_fastest(case)] for case in found])
+
+
+def gradcam_table(found):
+    names = [name for name in names_of(found) if name != "camrun"]
+    rows = []
+    for case in found:
+        forward = get(case, "camrun", "last", "forward_ms")
+        for layer in case["figures"]["camrun"]:
+            ours = get(case, "camrun", layer)
+            ratios = [f"{ours / get(case, name, layer):.3f}x" if get(case, name, layer) else "-" for name in names]
+            rows.append([f"{case['arch']}, {layer}", fixed(forward), fixed(ours), f"{ours / forward:.2f}x",
+                         *(text for name, ratio in zip(names, ratios) for text in (cell(case, name, layer), ratio))])
+    head = ["ms", "camrun forward", "camrun Grad-CAM", "camrun / own forward"]
+    return table(head + [text for name in names for text in (name, f"camrun / {name}")], rows)
+
+
+def process_table(found):
+    names = names_of(found)
+    rows = []
+    for case in found:
+        rows.append([f"{case['arch']}, ms", *(cell(case, name) for name in names)])
+        rows.append([f"{case['arch']}, MB", *(cell(case, name, key="peak_mb") for name in names)])
+    return table(["", *names], rows)
+
+
+def batch_table(found):
+    names = names_of(found)
+    return table(["ms an image", *(f"{name}, {n}" for name in names for n in (1, 8))],
+                 [[case["arch"], *(fixed(get(case, name, str(n)) / n) if get(case, name, str(n)) else "-"
+                                   for name in names for n in (1, 8))] for case in found])
+
+
+def large_table(found):
+    rows = []
+    for case in found:
+        for name in names_of(found):
+            small, large = get(case, name, "224"), get(case, name, "1024")
+            rows.append([name, fixed(small), fixed(large), f"{large / small:.1f}x",
+                         cell(case, name, "224", "peak_mb"), cell(case, name, "1024", "peak_mb")])
+    return table(["ResNet34, 1 channel", "224x224, ms", "1024x1024, ms", "ratio", "224x224, MB", "1024x1024, MB"], rows)
+
+
+TABLES = {
+    "forward": ("Forward", "Batch 1, 224x224, steady state.", forward_table),
+    "gradcam": ("Grad-CAM", "One map at the last feature map or at layer1: forward, backward and the map at input size, steady "
+                "state. torch-autograd is Grad-CAM written by hand, with gradients of that layer alone.", gradcam_table),
+    "process": ("Whole process", "From a photograph to the answer and out, files in the page cache; peak resident memory. "
+                "camrun and grad-cam write a Grad-CAM picture, the others end with the logits.", process_table),
+    "batch": ("Batches", "Milliseconds an image, alone and eight at a time.", batch_table),
+    "large": ("Large pictures", "A 1024x1024 picture has 20.9 times the pixels of one of 224x224. Memory is the process's "
+              "peak.", large_table),
+}
+
+
+def threads_text(n):
+    return f"{n} thread{'s' if n > 1 else ''}"
+
+
+def markdown(results):
+    machine, versions = results["machine"], results["versions"]
+    text = (f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {results['date']}. float32 everywhere. "
+            f"Medians over {results['rounds']} rounds of {results['seconds']:g} s; load average at the start "
+            f"{machine['load']:.2f}.\n\n" + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".\n")
+    for threads in dict.fromkeys(case["threads"] for case in results["cases"]):
+        for part, (title, note, make) in TABLES.items():
+            found = [case for case in results["cases"] if (case["part"], case["threads"]) == (part, threads)]
+            if not found:
+                continue
+            text += f"\n### {title}, {threads_text(threads)}\n\n{note}\n\n{make(found)}"
+            for case in found:
+                for name, why in case["left_out"].items():
+                    text += f"\n{case['arch']}: {name} left out: {why}\n"
+    return text
+
+
+def plot(results, path):
+    """Times as multiples of camrun's, with milliseconds on the bars."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    threads = max(case["threads"] for case in results["cases"])
+    panels = []
+    for part, title, variant in (("forward", "Forward", ""), ("gradcam", "Grad-CAM at the last feature map", "last")):
+        found = [case for case in results["cases"] if (case["part"], case["threads"]) == (part, threads)]
+        if found:
+            panels.append((title, variant, found))
+    if not panels:
+        return
+    colors = dict(zip(["camrun", *PEERS], ["#d1495b", "#30638e", "#4f9d69", "#8a6fae", "#b8c4cf", "#94a7b8", "#6f8799",
+                                           "#30638e", "#94a7b8"]))
+    figure, axes = plt.subplots(len(panels), 1, figsize=(10, 3.4 * len(panels)), dpi=150, squeeze=False)
+    for axis, (title, variant, found) in zip(axes[:, 0], panels):
+        names = names_of(found)
+        width = 0.84 / len(names)
+        for i, name in enumerate(names):
+            for at, case in enumerate(found):
+                ms = get(case, name, variant)
+                if ms is None:
+                    continue
+                x, ratio = at + (i - (len(names) - 1) / 2) * width, ms / get(case, "camrun", variant)
+                axis.bar(x, ratio, 0.92 * width, color=colors[name], label=name if at == 0 else None)
+                axis.annotate(fixed(ms), (x, ratio), (0, 2), textcoords="offset points", ha="center", va="bottom",
+                              fontsize=6.5)
+        if variant:
+            axis.set_yscale("log")
+        axis.axhline(1, color=colors["camrun"], linewidth=0.8)
+        axis.set_xticks(range(len(found)), [case["arch"] for case in found])
+        axis.tick_params(axis="x", length=0)
+        axis.set_ylabel("times camrun's")
+        axis.margins(y=0.12)
+        axis.set_title(f"{title}, {threads_text(threads)}: less is better; milliseconds on the bars", fontsize=10, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=8, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def write_report(results, folder):
+    with open(os.path.join(folder, "compare.md"), "w", encoding="utf-8") as file:
+        file.write(markdown(results))
+    if importlib.util.find_spec("matplotlib"):
+        plot(results, os.path.join(folder, "compare.png"))
+
+
+# ---- the program ----
+
+def describe_machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), os.uname().machine)
+    return {"cpu": cpu, "cores": os.cpu_count(), "system": f"{os.uname().sysname} {os.uname().release}",
+            "load": os.getloadavg()[0]}
+
+
+def find_versions(camrun):
+    versions = {"camrun": subprocess.run([camrun, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]}
+    for name in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def make_files(variants, say):
+    """Exports what is not there yet from an earlier run."""
+    for work in variants.values():
+        if not os.path.exists(work["input"]):
+            say("exporting the network")
+            done = subprocess.run([sys.executable, peers.__file__, "export", json.dumps(work)], capture_output=True,
+                                  text=True, check=False)
+            if done.returncode:
+                sys.exit(f"compare.py: cannot export {work['arch']}: {done.stderr.strip()}")
+            rng = np.random.default_rng(work["seed"])
+            shape = work["batch"], work["channels"], work["size"], work["size"]
+            np.save(work["input"], rng.standard_normal(shape, dtype=np.float32))
+
+
+def parse_arguments():
+    def choice_of(allowed, kind=str):
+        def parse(text):
+            values = [kind(item) for item in text.split(",")]
+            wrong = [value for value in values if value not in allowed]
+            if wrong:
+                raise argparse.ArgumentTypeError(f"expected some of {','.join(map(str, allowed))}, found {wrong[0]}")
+            return values
+        return parse
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="DIR", help="where the report goes")
+    parser.add_argument("--archs", type=choice_of(ARCHS), default=ARCHS, metavar="LIST", help=",".join(ARCHS))
+    parser.add_argument("--parts", type=choice_of(PARTS), default=PARTS, metavar="LIST", help=",".join(PARTS))
+    parser.add_argument("--peers", type=choice_of(PEERS), default=PEERS, metavar="LIST", help=",".join(PEERS))
+    parser.add_argument("--threads", type=choice_of(range(1, 257), int), default=[2], metavar="LIST",
+                        help="numbers of threads, one after the other (default: 2)")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1, metavar="S", help="length of a turn (default: %(default)s)")
+    parser.add_argument("--warm-up", type=float, default=1, metavar="S", help="of the first turn (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of weights and input (default: %(default)s)")
+    parser.add_argument("--camrun", default=os.path.join(HERE, "..", "camrun"), metavar="PROGRAM")
+    parser.add_argument("--photo", default=os.path.join(HERE, "..", "cam", "demo", "shapes.png"), metavar="PICTURE",
+                        help="for whole processes (default: the demo's)")
+    parser.add_argument("--models", default=os.path.join(HERE, "..", "build", "compare"), metavar="DIR",
+                        help="where exported networks are kept; 6 GB for all (default: build/compare)")
+    parser.add_argument("--report-only", action="store_true", help="write the report anew from DIR/compare.json")
+    args = parser.parse_args()
+    args.peers = [name for name in args.peers if importlib.util.find_spec(peers.MODULES[name])]
+    return args
+
+
+def main():
+    args = parse_arguments()
+    path = os.path.join(args.out, "compare.json")
+    if args.report_only:
+        with open(path, encoding="utf-8") as file:
+            write_report(json.load(file), args.out)
+        return
+    os.makedirs(args.out, exist_ok=True)
+    results = {"date": datetime.date.today().isoformat(), "machine": describe_machine(),
+               "versions": find_versions(args.camrun), "rounds": args.rounds, "seconds": args.seconds, "cases": []}
+    todo = list(cases(args))
+    for i, variants in enumerate(todo):
+        work = next(iter(variants.values()))
+        title = f"[{i + 1}/{len(todo)}] {work['part']} {work['arch']}, {threads_text(work['threads'])}"
+
+        def say(text, end="", title=title):
+            if sys.stderr.isatty():
+                print(f"\r\033[K{title}: {text}", end=end, file=sys.stderr, flush=True)
+            elif end:
+                print(f"{title}: {text}", file=sys.stderr, flush=True)
+
+        make_files(variants, say)
+        figures, left_out = (run_processes if work["part"] == "process" else run_steady)(args, variants, say)
+        say(", ".join(f"{name} {fixed(figure['ms'])}{' at ' + variant if variant else ''}"
+                      for name, found in figures.items() for variant, figure in found.items())
+            + "".join(f"; {name} left out: {why}" for name, why in left_out.items()), end="\n")
+        results["cases"].append({"part": work["part"], "arch": work["arch"], "threads": work["threads"],
+                                 "figures": figures, "left_out": left_out})
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+    write_report(results, args.out)
+
+
+if __name__ == "__main__":
+    main()
