@@ -450,6 +450,15 @@ static void test_map_without_evidence(void **state)
     check_close(flat, all_zero, 2, 0, "a map of one value");
 }
 
+/* Negative values count as nothing, and do not take away from other maps. */
+static void test_merge_of_signed_maps(void **state)
+{
+    (void)state;
+    float maps[6] = {-8, 2, 0, 4, 2, 0}, merged[3], expected[3] = {1, 1, 0};
+    assert_true(cr_map_merge(merged, maps, 2, 3, NULL));
+    check_close(merged, expected, 3, 1e-6, "merged maps");
+}
+
 static void test_non_finite_map(void **state)
 {
     (void)state;
@@ -481,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_seen),
         cmocka_unit_test(test_maps_equal_torch),
         cmocka_unit_test(test_map_without_evidence),
+        cmocka_unit_test(test_merge_of_signed_maps),
         cmocka_unit_test(test_non_finite_map),
     };
     return cmocka_run_group_tests_name("image", tests, make_dir, remove_dir);
