@@ -26,7 +26,8 @@ typedef struct machine {
 
 static bool malformed(const machine *m, const char *what)
 {
-    return cr_fail(m->err, "pickle, byte %zu: %s", (size_t)(m->in->at - m->begin), what);
+    cr_fail(m->err, "pickle, byte %zu: %s", (size_t)(m->in->at - m->begin), what);
+    return false; /* said here, so that compilers see what is set where this does not happen */
 }
 
 /* ---- input ---- */
