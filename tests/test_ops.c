@@ -18,7 +18,7 @@ static const double TOLERANCE = 1e-5;
 
 static uint64_t seed_state;
 
-/* The net with the given input, as a plan fuses it and with every node kept, on all instruction sets. Frees the net. */
+/* The net with the given input, as a plan fuses it, with every node kept, and without Winograd, on all instruction sets. Frees the net. */
 static void check_net_at(cr_net *net, int N, int H, int W, const float *x)
 {
     oracle *o = oracle_create(net, N, H, W, x);
@@ -29,9 +29,11 @@ static void check_net_at(cr_net *net, int N, int H, int W, const float *x)
     const cr_request fused = {.n = N, .h = H, .w = W, .grad = all, .n_grad = 1};
     const cr_request keep_all = {
         .n = N, .h = H, .w = W, .keep = all, .n_keep = net->n_nodes, .grad = all, .n_grad = net->n_nodes};
+    const cr_request direct = {.n = N, .h = H, .w = W, .grad = all, .n_grad = 1, .direct = true};
     for (int i = 0; use_isa(i); i++) {
         check_request(o, &fused, x, seed, TOLERANCE, NULL, NULL);
         check_request(o, &keep_all, x, seed, TOLERANCE, NULL, NULL);
+        check_request(o, &direct, x, seed, TOLERANCE, NULL, NULL);
     }
     free(all);
     free(seed);
@@ -145,6 +147,41 @@ static void check_conv(const conv_case *c)
 {
     check_plain_conv(c);
     check_blocked_conv(c);
+}
+
+/* 3x3 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3), forward and backward: tiles that hang over the edge
+ * by one to three pixels, pads of all kinds, more input channels than are multiplied at once (64), more tiles than one
+ * thread multiplies at once (98) and than are transformed at once (4 MB: 4 * 98 of 64 channels). */
+static void test_winograd(void **state)
+{
+    (void)state;
+    static const conv_case cases[] = {
+        {1, 16, 9, 9, 16, SQUARE(3, 1, 1)},
+        {2, 17, 10, 13, 33, SQUARE(3, 1, 1)},
+        {3, 40, 11, 16, 24, SQUARE(3, 1, 1)},
+        {1, 5, 12, 27, 70, SQUARE(3, 1, 1)},
+        {1, 17, 13, 11, 8, SQUARE(3, 1, 0)},
+        {1, 17, 9, 8, 24, SQUARE(3, 1, 2)},
+        {2, 3, 14, 12, 48, {{3, 3}, {1, 1}, {0, 2}, {1, 1}}},
+        {1, 33, 10, 14, 17, {{3, 3}, {1, 1}, {3, 1}, {1, 1}}},
+        {1, 70, 14, 14, 24, SQUARE(3, 1, 1)},
+        {1, 24, 14, 14, 150, SQUARE(3, 1, 1)},
+        {3, 17, 30, 33, 8, SQUARE(3, 1, 1)},
+        {1, 64, 80, 81, 3, SQUARE(3, 1, 1)},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_blocked_conv(&cases[i]);
+    /* what F(4x4,3x3) must not be used for */
+    static const conv_case others[] = {
+        {1, 17, 12, 14, 24, {{3, 3}, {1, 1}, {2, 2}, {2, 2}}},
+        {1, 17, 12, 14, 24, {{3, 3}, {1, 1}, {1, 2}, {1, 2}}},
+        {1, 17, 12, 14, 24, {{3, 3}, {1, 2}, {1, 1}, {1, 1}}},
+        {1, 17, 12, 14, 24, {{3, 1}, {1, 1}, {1, 0}, {1, 1}}},
+        {1, 17, 24, 27, 24, {{7, 7}, {2, 2}, {3, 3}, {1, 1}}}, /* a backward of 3 or 4 taps a side */
+        {1, 17, 24, 27, 24, {{9, 9}, {3, 3}, {4, 4}, {1, 1}}}, /* and of 3 */
+    };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        check_blocked_conv(&others[i]);
 }
 
 /* Every width a tile can have, one row and several, odd and even: strides 1 and 2, which have tiles of their own, and 3. */
@@ -452,8 +489,9 @@ static void test_softmax(void **state)
     assert_true(isnan(p[0]) && isnan(p[1])); /* never a plausible answer */
 }
 
-/* Most cases are so small that starting threads, on a busy machine, would take all the time. */
-static int one_thread(void **state)
+/* Most cases are so small that on a busy machine waiting for a second thread would take all the time. That threads do not
+ * change a bit is test_plan.c's business. */
+static int start(void **state)
 {
     (void)state;
     seed_state = SEED;
@@ -461,30 +499,24 @@ static int one_thread(void **state)
     return 0;
 }
 
-static int two_threads(void **state)
-{
-    one_thread(state);
-    cr_set_threads(2);
-    return 0;
-}
-
 int main(void)
 {
     print_setup();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_first_layers, two_threads),
-        cmocka_unit_test_setup(test_inner_layers, two_threads),
-        cmocka_unit_test_setup(test_conv_widths, one_thread),
-        cmocka_unit_test_setup(test_conv_channels, one_thread),
-        cmocka_unit_test_setup(test_conv_geometry, one_thread),
-        cmocka_unit_test_setup(test_maxpool, one_thread),
-        cmocka_unit_test_setup(test_avgpool, one_thread),
-        cmocka_unit_test_setup(test_adaptive_avgpool, one_thread),
-        cmocka_unit_test_setup(test_linear, one_thread),
-        cmocka_unit_test_setup(test_elementwise, one_thread),
-        cmocka_unit_test_setup(test_special_values, one_thread),
-        cmocka_unit_test_setup(test_nan_through_fused_relus, one_thread),
-        cmocka_unit_test_setup(test_softmax, one_thread),
+        cmocka_unit_test_setup(test_first_layers, start),
+        cmocka_unit_test_setup(test_inner_layers, start),
+        cmocka_unit_test_setup(test_winograd, start),
+        cmocka_unit_test_setup(test_conv_widths, start),
+        cmocka_unit_test_setup(test_conv_channels, start),
+        cmocka_unit_test_setup(test_conv_geometry, start),
+        cmocka_unit_test_setup(test_maxpool, start),
+        cmocka_unit_test_setup(test_avgpool, start),
+        cmocka_unit_test_setup(test_adaptive_avgpool, start),
+        cmocka_unit_test_setup(test_linear, start),
+        cmocka_unit_test_setup(test_elementwise, start),
+        cmocka_unit_test_setup(test_special_values, start),
+        cmocka_unit_test_setup(test_nan_through_fused_relus, start),
+        cmocka_unit_test_setup(test_softmax, start),
     };
     return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }
