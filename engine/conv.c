@@ -27,11 +27,12 @@ static bool allocate_taps(conv_part *part, const cr_node *n)
 {
     const size_t KH = (size_t)n->kernel[0], KW = (size_t)n->kernel[1];
     int *room = calloc(2 * (KH + KW), sizeof *room);
+    part->tap = calloc(KH * KW, sizeof *part->tap);
     part->k[0] = room;
     part->offset[0] = room ? room + KH : NULL;
     part->k[1] = room ? room + 2 * KH : NULL;
     part->offset[1] = room ? room + 2 * KH + KW : NULL;
-    return room != NULL;
+    return room && part->tap;
 }
 
 static bool make_forward(const cr_plan *plan, step *s)
@@ -138,7 +139,6 @@ static void release_part(conv_part *part)
 {
     free(part->k[0]);
     free(part->tap);
-    free(part->w);
 }
 
 void conv_release(step *s)

@@ -74,6 +74,10 @@ typedef struct cr_net {
     int n_nodes, n_params;
     cr_node *nodes;
     cr_param *params;
+    /* Optional: a plan calls it for each parameter that it has copied and will not read again, so that whoever owns the
+     * data can give its memory back until another plan asks for it. */
+    void (*packed)(void *owner, const cr_param *param);
+    void *owner;
 } cr_net;
 
 /* What a network's name stands for, and where in a state dict its free sizes can be read. */

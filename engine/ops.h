@@ -39,8 +39,12 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);
  * kernel runs and its scratch. */
 bool conv_plan_halos(cr_plan *plan, step *s);
 void conv_plan_kernels(cr_plan *plan, step *s);
-/* pack.c: packs weights, batchnorm folded in. */
-bool conv_pack(cr_plan *plan, step *s, cr_error *err);
+/* pack.c: how many floats a step's packed parameters take; packs them, batchnorm folded in, and returns what lies behind
+ * them, or NULL where memory is short. */
+size_t conv_packed_size(const cr_plan *plan, const step *s);
+float *conv_pack(const cr_plan *plan, step *s, float *packed);
+size_t batchnorm_packed_size(const cr_plan *plan, const step *s);
+float *batchnorm_pack(const cr_plan *plan, step *s, float *packed);
 void conv_release(step *s);
 void conv_forward(const cr_plan *plan, const step *s, float *arena);
 void conv_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);

@@ -1,4 +1,4 @@
-/* pack.c - weights in the order in which the convolution's register tile reads them, with batchnorm folded in:
+/* pack.c - parameters as the kernels read them. Weights lie in the order in which the convolution's register tile reads them, with batchnorm folded in:
  * (OC/oc_tile, IC/block, taps, block, oc_tile), zeros where channels are padded. The output channels of a backward are the
  * convolution's input channels. */
 #include <stdlib.h>
@@ -46,55 +46,92 @@ static void pack_tile(float *packed, const weight_view *v, int tile, int oc_tile
     }
 }
 
-/* Fills a part's tap offsets and weights. x: the tensor that the taps step through. */
-static bool pack_part(cr_plan *plan, conv_part *part, const weight_view *v, const tensor *x)
+static int oc_tiles(const cr_plan *plan, int channels)
 {
-    const int oc_tile = plan->k->oc_tile, tiles = (v->outs + oc_tile - 1) / oc_tile;
-    const size_t taps = (size_t)part->taps[0] * (size_t)part->taps[1];
-    const size_t tile_size = (size_t)x->blocks * (size_t)x->block * taps * (size_t)oc_tile;
-    part->tap = calloc(taps + 1, sizeof *part->tap);
-    part->w = aligned_floats((size_t)tiles * tile_size);
-    if (!part->tap || !part->w)
-        return false;
-    plan->packed += (size_t)tiles * tile_size * sizeof *part->w;
+    return (channels + plan->k->oc_tile - 1) / plan->k->oc_tile;
+}
+
+/* Floats of one tile of output channels. x: the tensor that the taps step through. */
+static size_t tile_size(const cr_plan *plan, const conv_part *part, const tensor *x)
+{
+    return (size_t)x->blocks * (size_t)x->block * (size_t)(part->taps[0] * part->taps[1]) * (size_t)plan->k->oc_tile;
+}
+
+static size_t part_size(const cr_plan *plan, const conv_part *part, const tensor *x, int outs)
+{
+    return (size_t)oc_tiles(plan, outs) * tile_size(plan, part, x);
+}
+
+size_t conv_packed_size(const cr_plan *plan, const step *s)
+{
+    const tensor *x = &plan->value[s->x], *y = &plan->value[s->last], *dy = &plan->grad[s->last];
+    size_t size = (size_t)oc_tiles(plan, y->C) * (size_t)plan->k->oc_tile; /* bias */
+    size += part_size(plan, &s->forward, x, y->C);
+    for (int i = 0; i < s->n_backward; i++)
+        size += part_size(plan, &s->backward[i], dy, x->C);
+    return size;
+}
+
+/* Fills a part's tap offsets and weights; returns what lies behind them. */
+static float *pack_part(const cr_plan *plan, conv_part *part, const weight_view *v, const tensor *x, float *packed)
+{
     for (int h = 0; h < part->taps[0]; h++)
         for (int w = 0; w < part->taps[1]; w++)
             part->tap[h * part->taps[1] + w] =
                 (int32_t)(part->offset[0][h] * x->row + part->offset[1][w] * (ptrdiff_t)x->block);
-#pragma omp parallel for schedule(static)
-    for (int tile = 0; tile < tiles; tile++)
-        pack_tile(part->w + (size_t)tile * tile_size, v, tile, oc_tile, x->block, part);
-    return true;
+    part->w = packed;
+    const size_t size = tile_size(plan, part, x);
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
+    for (int tile = 0; tile < oc_tiles(plan, v->outs); tile++)
+        pack_tile(packed + (size_t)tile * size, v, tile, plan->k->oc_tile, x->block, part);
+    return packed + (size_t)oc_tiles(plan, v->outs) * size;
 }
 
-bool conv_pack(cr_plan *plan, step *s, cr_error *err)
+/* Fills bias and scales, so that y = conv * scale + bias; returns scales, or NULL where every scale is 1. */
+static const float *fold(const cr_net *net, const step *s, float *bias, float *scales)
+{
+    const cr_node *n = &net->nodes[s->node];
+    if (s->batchnorm >= 0)
+        batchnorm_affine(net, s->batchnorm, scales, bias);
+    if (n->n_params > 1)
+        for (int oc = 0; oc < n->channels; oc++)
+            bias[oc] += net->params[n->param + 1].data[oc] * (s->batchnorm >= 0 ? scales[oc] : 1.0f);
+    return s->batchnorm >= 0 ? scales : NULL;
+}
+
+float *conv_pack(const cr_plan *plan, step *s, float *packed)
 {
     const cr_net *net = plan->net;
     const cr_node *n = &net->nodes[s->node];
     const cr_param *weight = &net->params[n->param];
     const int OC = weight->dim[0], IC = weight->dim[1], KH = n->kernel[0], KW = n->kernel[1];
-    const int tiles = (OC + plan->k->oc_tile - 1) / plan->k->oc_tile;
+    const size_t padded = (size_t)oc_tiles(plan, OC) * (size_t)plan->k->oc_tile;
 
-    float *scale = NULL;
-    s->bias = aligned_zeros((size_t)tiles * (size_t)plan->k->oc_tile);
-    bool done = s->bias != NULL;
-    if (done && s->batchnorm >= 0) {
-        scale = aligned_zeros((size_t)OC);
-        done = scale != NULL;
-        if (done)
-            batchnorm_affine(net, s->batchnorm, scale, s->bias);
-    }
-    if (done && n->n_params > 1) /* y = (conv + bias) * scale + shift */
-        for (int oc = 0; oc < OC; oc++)
-            s->bias[oc] += net->params[n->param + 1].data[oc] * (scale ? scale[oc] : 1.0f);
-    if (done) {
-        const ptrdiff_t out_step = (ptrdiff_t)IC * KH * KW, in_step = (ptrdiff_t)KH * KW;
-        const weight_view forward = {weight->data, scale, OC, IC, out_step, in_step, KW, false};
-        const weight_view backward = {weight->data, scale, IC, OC, in_step, out_step, KW, true};
-        done = pack_part(plan, &s->forward, &forward, &plan->value[s->x]);
-        for (int i = 0; done && i < s->n_backward; i++)
-            done = pack_part(plan, &s->backward[i], &backward, &plan->grad[s->last]);
-    }
-    free(scale);
-    return done || cr_fail(err, "out of memory for the packed weights of %s", n->name);
+    float *scales = aligned_floats((size_t)OC);
+    if (!scales)
+        return NULL;
+    s->bias = memset(packed, 0, padded * sizeof *packed);
+    const float *scale = fold(net, s, s->bias, scales);
+    const ptrdiff_t out_step = (ptrdiff_t)IC * KH * KW, in_step = (ptrdiff_t)KH * KW;
+    const weight_view forward = {weight->data, scale, OC, IC, out_step, in_step, KW, false};
+    const weight_view backward = {weight->data, scale, IC, OC, in_step, out_step, KW, true};
+    packed = pack_part(plan, &s->forward, &forward, &plan->value[s->x], packed + padded);
+    for (int i = 0; i < s->n_backward; i++)
+        packed = pack_part(plan, &s->backward[i], &backward, &plan->grad[s->last], packed);
+    free(scales);
+    return packed;
+}
+
+size_t batchnorm_packed_size(const cr_plan *plan, const step *s)
+{
+    return 2 * (size_t)plan->value[s->last].blocks * BLOCK;
+}
+
+float *batchnorm_pack(const cr_plan *plan, step *s, float *packed)
+{
+    const size_t size = batchnorm_packed_size(plan, s);
+    s->scale = memset(packed, 0, size * sizeof *packed);
+    s->bias = packed + size / 2;
+    batchnorm_affine(plan->net, s->node, s->scale, s->bias);
+    return packed + size;
 }

@@ -4,20 +4,6 @@
 
 #include "ops.h"
 
-float *aligned_floats(size_t count)
-{
-    if (count > (SIZE_MAX - CACHE_LINE) / sizeof(float))
-        return NULL;
-    size_t bytes = (count * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-    return aligned_alloc(CACHE_LINE, bytes ? bytes : CACHE_LINE);
-}
-
-float *aligned_zeros(size_t count)
-{
-    float *p = aligned_floats(count);
-    return p ? memset(p, 0, count * sizeof *p) : NULL;
-}
-
 /* ---- request ---- */
 
 static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
@@ -338,22 +324,35 @@ static bool place(cr_plan *plan)
     return done;
 }
 
-/* ---- parameters ---- */
+/* ---- packing ---- */
 
-static bool prepare_step(cr_plan *plan, step *s, cr_error *err)
+/* Re-lays every step's parameters for the kernels, in one piece of memory. */
+static bool pack(cr_plan *plan)
 {
-    const cr_node *n = &plan->net->nodes[s->node];
-    if (n->op == CR_CONV2D)
-        return conv_pack(plan, s, err);
-    if (n->op == CR_BATCHNORM) {
-        size_t padded = (size_t)plan->value[s->last].blocks * BLOCK;
-        s->scale = aligned_zeros(padded);
-        s->bias = aligned_zeros(padded);
-        if (!s->scale || !s->bias)
-            return cr_fail(err, "out of memory for %s", n->name);
-        batchnorm_affine(plan->net, s->node, s->scale, s->bias);
+    const cr_net *net = plan->net;
+    size_t size = 0;
+    for (int i = 0; i < plan->n_steps; i++)
+        if (net->nodes[plan->steps[i].node].op == CR_CONV2D)
+            size += conv_packed_size(plan, &plan->steps[i]);
+        else if (net->nodes[plan->steps[i].node].op == CR_BATCHNORM)
+            size += batchnorm_packed_size(plan, &plan->steps[i]);
+    plan->packed = aligned_floats(size);
+    plan->packed_size = size;
+    float *next = plan->packed;
+    for (int i = 0; next && i < plan->n_steps; i++) {
+        step *s = &plan->steps[i];
+        const cr_node *n = &net->nodes[s->node];
+        if (n->op == CR_CONV2D)
+            next = conv_pack(plan, s, next);
+        else if (n->op == CR_BATCHNORM)
+            next = batchnorm_pack(plan, s, next);
+        else
+            continue;
+        if (net->packed)
+            for (int p = 0; p < n->n_params; p++)
+                net->packed(net->owner, &net->params[n->param + p]);
     }
-    return true;
+    return next != NULL;
 }
 
 /* ---- the public face ---- */
@@ -402,9 +401,10 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
                 request->w, request->h);
         goto end;
     }
-    for (int i = 0; i < plan->n_steps; i++)
-        if (!prepare_step(plan, &plan->steps[i], err))
-            goto end;
+    if (!pack(plan)) {
+        cr_fail(err, "%s: out of memory for %zu bytes of packed weights", net->arch, cr_plan_packed_bytes(plan));
+        goto end;
+    }
     done = true;
 end:
     free(needed);
@@ -419,11 +419,9 @@ void cr_plan_free(cr_plan *plan)
 {
     if (!plan)
         return;
-    for (int i = 0; i < plan->n_steps; i++) {
+    for (int i = 0; i < plan->n_steps; i++)
         conv_release(&plan->steps[i]);
-        free(plan->steps[i].scale);
-        free(plan->steps[i].bias);
-    }
+    free(plan->packed);
     free(plan->steps);
     free(plan->source);
     free(plan->kept);
@@ -446,5 +444,5 @@ size_t cr_plan_arena_bytes(const cr_plan *plan)
 
 size_t cr_plan_packed_bytes(const cr_plan *plan)
 {
-    return plan->packed;
+    return plan->packed_size * sizeof(float);
 }

@@ -10,6 +10,7 @@
 
 #include "engine.h"
 #include "kernels.h"
+#include "memory.h"
 
 /* A value or gradient in the arena: N images of `blocks` channel blocks of (H,W,block), each plane inside a halo of zeros.
  * Plain vectors are C blocks of 1 channel, 1 x 1. Steps and offset are counted in floats. */
@@ -33,7 +34,7 @@ typedef struct conv_part {
     int count[2];   /* output rows and columns */
     int winograd;   /* 0: direct; 2 or 4: F(2x2,3x3) or F(4x4,3x3) */
     int32_t *tap;   /* offsets of all taps in floats */
-    float *w;       /* packed weights */
+    float *w;       /* packed weights, in plan->packed */
 } conv_part;
 
 typedef struct step {
@@ -44,8 +45,8 @@ typedef struct step {
     conv_part forward;     /* CR_CONV2D */
     conv_part *backward;   /* CR_CONV2D with need_x: stride[0] * stride[1] parts */
     int n_backward;
-    float *bias;           /* CR_CONV2D: folded, padded; CR_BATCHNORM: the shift */
-    float *scale;          /* CR_BATCHNORM, padded to whole blocks */
+    float *bias;           /* CR_CONV2D: folded, padded; CR_BATCHNORM: the shift. In plan->packed */
+    float *scale;          /* CR_BATCHNORM, padded to whole blocks. In plan->packed */
     bool active;           /* takes part in the backward */
     bool need_x, need_add; /* whose gradient it computes */
     bool first_x, first_add; /* it is that gradient's first writer: it overwrites, later ones add */
@@ -69,10 +70,9 @@ struct cr_plan {
     tensor *grad;     /* per node */
     int (*shape)[3];  /* per node */
     size_t arena;     /* floats */
-    size_t packed;    /* bytes */
+    float *packed;    /* all packed weights, in one piece */
+    size_t packed_size; /* floats */
 };
-
-enum { CACHE_LINE = 64 };
 
 static inline bool tensor_exists(const tensor *t)
 {
@@ -86,8 +86,5 @@ static inline map tensor_map(float *arena, const tensor *t, int n)
     return (map){first, t->plane, t->row, t->block};
 }
 
-/* 64-byte aligned, or NULL; free() releases it. */
-float *aligned_floats(size_t count);
-float *aligned_zeros(size_t count);
 
 #endif

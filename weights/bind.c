@@ -177,8 +177,18 @@ static void hint(const cr_weights *w, const cr_arch *tried, char *text, size_t s
 
 /* ---- binding ---- */
 
+static void release(void *weights, const cr_param *p)
+{
+    size_t bytes = sizeof(float);
+    for (int d = 0; d < p->ndim; d++)
+        bytes *= (size_t)p->dim[d];
+    cr_weights_release_pages(weights, p->data, bytes);
+}
+
 static bool bind(cr_weights *w, cr_net *net, cr_error *err)
 {
+    net->packed = release;
+    net->owner = w;
     for (int i = 0; i < net->n_params; i++) {
         cr_param *p = &net->params[i];
         p->data = cr_weights_f32(w, cr_weights_find(w, p->name), err);

@@ -221,10 +221,14 @@ void cr_weights_close(cr_weights *w)
     free(w);
 }
 
-void cr_weights_release_pages(const cr_weights *w)
+void cr_weights_release_pages(const cr_weights *w, const void *from, size_t bytes)
 {
-    if (w->mapped)
-        madvise((void *)(uintptr_t)w->file.data, w->file.size, MADV_DONTNEED);
+    const uintptr_t file = (uintptr_t)w->file.data, start = (uintptr_t)from, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    if (!w->mapped || start < file || start - file > w->file.size || bytes > w->file.size - (start - file))
+        return;
+    /* Rounded outwards: what else lies on a page is read from the file again when it is needed. */
+    const uintptr_t first = start / page * page, last = (start + bytes + page - 1) / page * page;
+    madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 /* ---- questions ---- */

@@ -32,9 +32,10 @@ cr_weights *cr_weights_open(const char *path, cr_error *err);
 /* The same for a file that is in memory already, and stays there while it is open; the name is for messages. */
 cr_weights *cr_weights_open_memory(const char *name, const void *bytes, size_t size, cr_error *err);
 void cr_weights_close(cr_weights *weights);
-/* Tells the system that the mapped pages are not needed for now, so that they stop counting as this program's memory; a
- * later read brings them back. For when a plan has packed its weights. Copies stay. */
-void cr_weights_release_pages(const cr_weights *weights);
+/* Tells the system that these bytes of the mapped file are not needed for now, so that they stop counting as this
+ * program's memory; a later read brings them back. What is not part of the mapped file (a converted copy) stays. A net
+ * made by cr_net_load does this for every parameter that a plan has packed. */
+void cr_weights_release_pages(const cr_weights *weights, const void *from, size_t bytes);
 
 int cr_weights_count(const cr_weights *weights);
 const cr_tensor *cr_weights_at(const cr_weights *weights, int i);
