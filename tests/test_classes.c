@@ -49,7 +49,7 @@ static void test_label_files(void **state)
 {
     (void)state;
     static const char *const texts[] = {"a\nb c\n\xC3\xA9\n", "a\nb c\n\xC3\xA9", "a\r\n  b c \t\r\n\xC3\xA9\r\n\r\n\n",
-                                        "\xEF\xBB\xBF" "a\nb c\n\xC3\xA9\n"};
+                                        "\xEF\xBB\xBF\x61\nb c\n\xC3\xA9\n"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         cr_labels found;
         cr_error err = {""};

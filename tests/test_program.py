@@ -15,6 +15,7 @@ from PIL import Image
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CAMRUN = os.path.abspath(os.environ.get("CAMRUN", os.path.join(ROOT, "camrun")))
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait crawl on a busy machine
 NAMES = ["red disc", "green disc", "square", "square", "tabby, tabby cat", "été", "star"]
 MEAN, STD = [0.5, 0.4, 0.3], [0.25, 0.2, 0.3]
 RESIZE, CROP = 72, 64
