@@ -15,8 +15,7 @@ bool cr_is_feature_map(const cr_net *net, int node)
     return true;
 }
 
-/* Whether the method can work on these layers of this network. */
-static bool check_layers(const cr_net *net, const cr_method *method, const int *layers, int n_layers, cr_error *err)
+bool cr_method_fits(const cr_method *method, const cr_net *net, const int *layers, int n_layers, cr_error *err)
 {
     int last = cr_net_last_feature_map(net);
     for (int i = 0; i < n_layers; i++) {
@@ -68,7 +67,7 @@ static bool allocate_all(cr_explainer *e)
 cr_explainer *cr_explainer_create(const cr_net *net, const cr_method *method, const int *layers, int n_layers, int n,
                                   int h, int w, cr_error *err)
 {
-    if (!check_layers(net, method, layers, n_layers, err))
+    if (!cr_method_fits(method, net, layers, n_layers, err))
         return NULL;
     cr_explainer *e = calloc(1, sizeof *e);
     if (!e || !(e->layers = calloc((size_t)n_layers, sizeof *e->layers))) {

@@ -20,6 +20,9 @@ extern "C" {
 /* Whether a node's output still has rows and columns: nothing before it was flattened. */
 bool cr_is_feature_map(const cr_net *net, int node);
 
+/* Whether the method can explain these nodes of this network. */
+bool cr_method_fits(const cr_method *method, const cr_net *net, const int *layers, int n_layers, cr_error *err);
+
 /* A layer whose output is explained. All arrays are the explainer's. */
 typedef struct cr_explained_layer {
     int node;
@@ -48,8 +51,7 @@ typedef struct cr_explainer {
     float *parts;               /* (n_layers,h,w): one image's maps before they are averaged */
 } cr_explainer;
 
-/* layers: nodes of net, n_layers of them. NULL where a layer's output is no feature map, where the method cannot work
- * on this network or layer, where the input is too small, or where memory is short. net must outlive the explainer. */
+/* NULL where the method does not fit, the input is too small, or memory is short. net must outlive the explainer. */
 cr_explainer *cr_explainer_create(const cr_net *net, const cr_method *method, const int *layers, int n_layers, int n,
                                   int h, int w, cr_error *err);
 void cr_explainer_free(cr_explainer *e);

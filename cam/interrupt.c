@@ -2,22 +2,29 @@
 #include "interrupt.h"
 
 #include <signal.h>
+#include <stddef.h>
 
 static volatile sig_atomic_t held, arrived;
+
+static void handle(int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigaction(number, &action, NULL);
+}
 
 static void on_signal(int number)
 {
     arrived = number;
     if (!held) {
-        signal(number, SIG_DFL);
+        handle(number, SIG_DFL);
         raise(number);
     }
 }
 
 void interrupt_watch(void)
 {
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    handle(SIGINT, on_signal);
+    handle(SIGTERM, on_signal);
 }
 
 void interrupt_hold(void)

@@ -14,11 +14,6 @@
 
 enum { DONE = 0, BAD_INPUT = 1, BAD_USAGE = 2 };
 
-static bool no_memory(cr_error *err)
-{
-    return cr_fail(err, "out of memory");
-}
-
 static bool list_layers(const options *o, FILE *out, cr_error *err)
 {
     const cr_arch *arch = o->arch ? cr_arch_find(o->arch, err) : NULL;
@@ -32,7 +27,7 @@ static bool list_layers(const options *o, FILE *out, cr_error *err)
     int side = o->size ? o->size : transform.crop_w;
     int w = o->size || !o->resize.w ? side : o->resize.w, h = o->size || !o->resize.h ? side : o->resize.h;
     int (*dims)[3] = net ? calloc((size_t)net->n_nodes, sizeof *dims) : NULL;
-    bool ok = net && (dims || no_memory(err)) && cr_net_shapes(net, h, w, dims, err);
+    bool ok = net && (dims || cr_fail(err, "out of memory")) && cr_net_shapes(net, h, w, dims, err);
     if (ok)
         report_layers(out, o->json, net, dims);
     free(dims);
@@ -41,36 +36,43 @@ static bool list_layers(const options *o, FILE *out, cr_error *err)
     return ok;
 }
 
-/* Runs the task with its report on standard output: JSON at once at the end, so that a failure leaves none. */
-static bool run_task(const options *o, cr_error *err)
+static bool run_task(const options *o, FILE *out, cr_error *err)
+{
+    switch (o->task) {
+    case SHOW_HELP:
+        fputs(options_help, out);
+        return true;
+    case SHOW_VERSION:
+        fputs("camrun " CAMRUN_VERSION "\n", out);
+        return true;
+    case LIST_LAYERS:
+        return list_layers(o, out, err);
+    default:
+        return explain(o, out, err);
+    }
+}
+
+/* JSON is written at once, at the end, so that a failure leaves none of it. */
+static bool run_task_as_json(const options *o, cr_error *err)
 {
     char *text = NULL;
     size_t bytes = 0;
-    FILE *out = o->json ? open_memstream(&text, &bytes) : stdout;
+    FILE *out = open_memstream(&text, &bytes);
     if (!out)
-        return no_memory(err);
-    if (o->threads)
-        cr_set_threads(o->threads);
-    bool ok = o->task == LIST_LAYERS ? list_layers(o, out, err) : explain(o, out, err);
-    if (o->json) {
-        bool whole = fclose(out) == 0;
-        if (ok && !whole)
-            ok = no_memory(err);
-        if (ok)
-            fwrite(text, 1, bytes, stdout);
-        free(text);
-    }
-    if (ok && (fflush(stdout) != 0 || ferror(stdout)))
-        ok = cr_fail(err, "cannot write the report to standard output: %s", strerror(errno));
+        return cr_fail(err, "out of memory");
+    bool ok = run_task(o, out, err);
+    if (fclose(out) != 0 && ok)
+        ok = cr_fail(err, "out of memory for the report");
+    if (ok)
+        fwrite(text, 1, bytes, stdout);
+    free(text);
     return ok;
 }
 
-/* One line, whatever bytes a path or a tensor's name brought into it. */
 static int complain(const cr_error *err, int status)
 {
     fputs("camrun: ", stderr);
-    for (const char *c = err->text; *c; c++)
-        putc((unsigned char)*c < 0x20 || *c == 0x7F ? '?' : *c, stderr);
+    put_printable(stderr, err->text);
     putc('\n', stderr);
     return status;
 }
@@ -81,16 +83,16 @@ int main(int argc, char **argv)
     cr_error err = {""};
     options o;
     int status = DONE;
-    if (!options_parse(&o, argc, argv, &err))
+    if (!options_parse(&o, argc, argv, &err) || (o.task == EXPLAIN_PICTURES && !output_check(&o, &err))) {
         status = complain(&err, BAD_USAGE);
-    else if (o.task == SHOW_HELP)
-        fputs(options_help, stdout);
-    else if (o.task == SHOW_VERSION)
-        puts("camrun " CAMRUN_VERSION);
-    else if (o.task == EXPLAIN_PICTURES && !output_check(&o, &err))
-        status = complain(&err, BAD_USAGE);
-    else if (!run_task(&o, &err))
-        status = complain(&err, BAD_INPUT);
+    } else {
+        if (o.threads)
+            cr_set_threads(o.threads);
+        bool ok = o.json ? run_task_as_json(&o, &err) : run_task(&o, stdout, &err);
+        if (ok && (fflush(stdout) != 0 || ferror(stdout)))
+            ok = cr_fail(&err, "cannot write to standard output: %s", strerror(errno));
+        status = ok ? DONE : complain(&err, BAD_INPUT);
+    }
     options_free(&o);
     return status;
 }

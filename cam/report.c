@@ -24,18 +24,17 @@ static bool has_evidence(const map_facts *map, int n_layers)
 
 /* ---- text ---- */
 
-/* A name from a file may hold anything: control characters are not sent to the terminal. */
-static void put_name(FILE *out, const char *name)
+void put_printable(FILE *out, const char *text)
 {
-    for (; *name; name++)
-        putc((unsigned char)*name < 0x20 || *name == 0x7F ? '?' : *name, out);
+    for (; *text; text++)
+        putc((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text, out);
 }
 
 static void put_class(FILE *out, const cr_labels *labels, int class_index)
 {
     char title[256];
     cr_class_title(title, sizeof title, labels, class_index);
-    put_name(out, title);
+    put_printable(out, title);
 }
 
 static void text_top(const report *r, const image_facts *image)
@@ -67,7 +66,7 @@ static void text_map(const report *r, const image_facts *image, const map_facts 
         fputs("  no place stands out: the raw map is the same everywhere, so the map is empty\n", r->out);
     if (map->picture) {
         fputs("  written to ", r->out);
-        put_name(r->out, map->picture);
+        put_printable(r->out, map->picture);
         putc('\n', r->out);
     }
 }
@@ -94,7 +93,7 @@ static void text_times(const report *r, const image_facts *image)
 static void text_image(const report *r, const image_facts *image)
 {
     const cr_explainer *e = image->explainer;
-    put_name(r->out, image->source);
+    put_printable(r->out, image->source);
     if (image->index >= 0)
         fprintf(r->out, "[%d]", image->index);
     if (image->photo_w)
@@ -113,7 +112,7 @@ static void text_end(const report *r, const end_facts *end)
     for (int i = 0; i < 3; i++)
         if (saved[i][1]) {
             fprintf(r->out, "%s written to ", saved[i][0]);
-            put_name(r->out, saved[i][1]);
+            put_printable(r->out, saved[i][1]);
             putc('\n', r->out);
         }
     if (r->run->repeat)

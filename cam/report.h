@@ -65,6 +65,9 @@ void report_begin(report *r, FILE *out, bool as_json, const run_facts *run);
 void report_image(report *r, const image_facts *image);
 void report_end(report *r, const end_facts *end);
 
+/* For text that came from a file or the command line: control characters, which a terminal would obey, become '?'. */
+void put_printable(FILE *out, const char *text);
+
 /* For --list-layers. dims: as cr_net_shapes fills them. */
 void report_layers(FILE *out, bool as_json, const cr_net *net, int (*dims)[3]);
 

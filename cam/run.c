@@ -79,8 +79,10 @@ static bool wants_progress(const options *o)
 
 static void show_progress(const options *o, int image)
 {
-    if (wants_progress(o))
-        fprintf(stderr, "\r\033[K%d/%d %.60s", image + 1, o->images.n, o->images.items[image]);
+    if (!wants_progress(o))
+        return;
+    fprintf(stderr, "\r\033[K%d/%d ", image + 1, o->images.n);
+    put_printable(stderr, o->images.items[image]);
 }
 
 static void clear_progress(const options *o)
@@ -99,7 +101,8 @@ static bool choose_transform(run *r, cr_error *err)
     if (!cr_transform_from_weights(t, r->weights, err))
         return false;
     if (o->size) {
-        t->resize = (int)((int64_t)t->resize * o->size / t->crop_w);
+        int64_t resize = (int64_t)t->resize * o->size / t->crop_w;
+        t->resize = resize > 0 ? (int)resize : 1;
         t->crop_w = t->crop_h = o->size;
     }
     if (o->resize.shorter)
@@ -173,11 +176,12 @@ static bool set_up(run *r, cr_error *err)
     double start = now_ms();
     if (!(r->weights = cr_weights_open(o->weights, err)) || !(r->net = cr_net_load(r->weights, o->arch, err)))
         return false;
-    r->facts.load_ms = now_ms() - start;
+    double load_ms = now_ms() - start;
     if (o->labels ? !cr_labels_read(&r->labels, o->labels, r->net->classes, err)
                   : !cr_labels_from_weights(&r->labels, r->weights, r->net->classes, err))
         return false;
-    if (!choose_transform(r, err) || !choose_layers(r, err) || !choose_targets(r, err))
+    if (!choose_transform(r, err) || !choose_layers(r, err) || !choose_targets(r, err) ||
+        !cr_method_fits(o->method, r->net, r->layers, r->n_layers, err))
         return false;
     r->repeat = !o->timing ? 1 : o->repeat ? o->repeat : 10;
     if (!(r->times = calloc((size_t)r->repeat, sizeof *r->times)))
@@ -185,7 +189,7 @@ static bool set_up(run *r, cr_error *err)
     r->facts = (run_facts){
         .weights = o->weights, .net = r->net, .labels = &r->labels, .method = o->method, .layers = r->layers,
         .n_layers = r->n_layers, .transform = o->task == EXPLAIN_PICTURES ? &r->transform : NULL,
-        .load_ms = r->facts.load_ms, .repeat = o->timing ? r->repeat : 0,
+        .load_ms = load_ms, .repeat = o->timing ? r->repeat : 0,
     };
     return true;
 }
@@ -396,8 +400,9 @@ static bool explain_targets(run *r, batch *b, cr_error *err)
 static bool explain_batch(run *r, const subject *s, const float *x, int n, int h, int w, cr_error *err)
 {
     double plan_ms, forward_ms;
-    if (!prepare(r, n, h, w, &plan_ms, err) || !run_timed(r, x, NULL, &forward_ms, err))
-        return false;
+    cr_error why;
+    if (!prepare(r, n, h, w, &plan_ms, &why) || !run_timed(r, x, NULL, &forward_ms, &why))
+        return cr_fail(err, "%.200s: %s", s->source, why.text);
     const cr_explainer *e = r->explainer;
     batch b = {.subject = s};
     bool ok = allocate_batch(&b, r, n) || no_memory(err);
