@@ -2,9 +2,9 @@
 """Times camrun and its peers at the same work, side by side: same weights, same input, same number of threads, float32.
 
 Whichever of the peers can be imported take part (requirements.txt has the versions to publish with). Every contestant's
-answer is compared with camrun's before anything is timed. Contestants take turns of a second, round after round, so that
-whatever else the machine does hits all alike; the first round only warms up. A figure is the median over rounds of each
-round's median. Writes compare.json, compare.md and compare.png.
+answer is compared with camrun's before anything is timed. Contestants take turns of a second, round after round, so
+that whatever else the machine does hits all alike; the first round only warms up. A figure is the median over rounds of
+each round's median. Writes compare.json, compare.md and compare.png.
 
 What each peer does is in peers.py. This file says what is compared, takes the times and reports them.
 """
@@ -37,20 +37,19 @@ VERSIONS = ["numpy", "onnxruntime", "openvino", "ncnn", "pnnx", "torch", "torchv
 
 # ---- what is compared ----
 
-def job(args, arch, part, threads, *, batch=1, size=224, channels=3, classes=1000, layer=None):
+def make_job(args, arch, part, threads, *, batch=1, size=224, channels=3, classes=1000, layer=None):
     """What a contestant is to do, for peers.py as JSON."""
-    os.makedirs(args.models, exist_ok=True)
-    files = os.path.join(args.models, f"{arch}_{classes}x{channels}")
+    files = os.path.join(args.models, f"{arch}_{classes}x{channels}_seed{args.seed}")
     shape_files = f"{files}_{batch}x{size}"
     return {"arch": arch, "part": part, "threads": threads, "batch": batch, "size": size, "channels": channels,
-            "classes": classes, "layer": layer, "seed": args.seed, "peers": args.peers,
+            "classes": classes, "layer": layer, "seed": args.seed,
             "files": files,                # .bin and .pth
             "shape_files": shape_files,    # .onnx, .ncnn.param and .ncnn.bin
             "input": shape_files + ".npy", "photo": args.photo}
 
 
 def cases(args):
-    """(title, jobs by variant): contestants of one case are timed in turn, each in every variant."""
+    """Jobs by variant: the contestants of one case take turns, each in every variant."""
     for threads in args.threads:
         for part in args.parts:
             for arch in args.archs:
@@ -66,7 +65,7 @@ def cases(args):
                     variants = {"224": grey, "1024": {**grey, "size": 1024}}
                 else:
                     continue
-                yield {name: job(args, arch, part, threads, **changes) for name, changes in variants.items()}
+                yield {name: make_job(args, arch, part, threads, **changes) for name, changes in variants.items()}
 
 
 def contestants(args, part):
@@ -140,9 +139,9 @@ class Camrun:
             sys.exit(f"compare.py: {' '.join(command)}: {done.stderr.strip()}")
         report = json.loads(done.stdout)
         forward, explained = report["images"][0]["forward_ms"], report["images"][0]["maps"][0]
-        backward = explained["backward_ms"] + explained.get("map_ms", 0)
         self.peak = report["peak_memory_bytes"] / 1e6
-        return {"ms": forward + backward if self.explains else forward, "forward_ms": forward, "run_ms": forward + backward}
+        whole = forward + explained["backward_ms"] + explained.get("map_ms", 0)
+        return {"ms": whole if self.explains else forward, "forward_ms": forward, "run_ms": whole}
 
     def turn(self, seconds):
         self.last = self.run(max(3, round(1e3 * seconds / self.last["run_ms"])))
@@ -197,7 +196,8 @@ def run_steady(args, variants, say):
                 time.sleep(0.05)  # threads of the one before may still be spinning
                 turns[name, variant].append(contestant.turn(args.seconds if round_ else args.warm_up))
         for name, variant, contestant in ready:
-            figures.setdefault(name, {})[variant] = {**summary(turns[name, variant][1:]), "peak_mb": contestant.peak_mb()}
+            figure = {**summary(turns[name, variant][1:]), "peak_mb": contestant.peak_mb()}
+            figures.setdefault(name, {})[variant] = figure
     return figures, left_out
 
 
@@ -272,20 +272,19 @@ def cell(case, name, variant="", key="ms"):
     return "-" if value is None else fixed(value)
 
 
-def fastest_peer(case, variant=""):
-    known = [(get(case, name, variant), name) for name in case["figures"] if not name.startswith("camrun")]
-    return min(known, default=None)
-
-
-def against_fastest(case, variant=""):
-    fastest = fastest_peer(case, variant)
-    return f"{get(case, 'camrun', variant) / fastest[0]:.2f}x {fastest[1]}" if fastest else "-"
+def against_best(case, ours="camrun", key="ms"):
+    """camrun's figure over the smallest of its peers'."""
+    known = [(get(case, name, key=key), name) for name in case["figures"] if not name.startswith("camrun")]
+    if not known:
+        return "-"
+    best, name = min(known)
+    return f"{get(case, ours, key=key) / best:.2f}x {name}"
 
 
 def forward_table(found):
     names = names_of(found)
     return table(["ms", *names, "camrun / fastest peer"],
-                 [[case["arch"], *(cell(case, name) for name in names), against_fastest(case)] for case in found])
+                 [[case["arch"], *(cell(case, name) for name in names), against_best(case)] for case in found])
 
 
 def gradcam_table(found):
@@ -306,9 +305,10 @@ def process_table(found):
     names = names_of(found)
     rows = []
     for case in found:
-        rows.append([f"{case['arch']}, ms", *(cell(case, name) for name in names)])
-        rows.append([f"{case['arch']}, MB", *(cell(case, name, key="peak_mb") for name in names)])
-    return table(["", *names], rows)
+        for title, key in (("ms", "ms"), (f"MB (weights {case['weights_mb']:.0f})", "peak_mb")):
+            rows.append([f"{case['arch']}, {title}", *(cell(case, name, key=key) for name in names),
+                         against_best(case, "camrun .bin", key)])
+    return table(["", *names, "camrun .bin / best peer"], rows)
 
 
 def batch_table(found):
@@ -329,14 +329,16 @@ def large_table(found):
 
 
 TABLES = {
-    "forward": ("Forward", "Batch 1, 224x224, steady state.", forward_table),
-    "gradcam": ("Grad-CAM", "One map at the last feature map or at layer1: forward, backward and the map at input size, steady "
-                "state. torch-autograd is Grad-CAM written by hand, with gradients of that layer alone.", gradcam_table),
-    "process": ("Whole process", "From a photograph to the answer and out, files in the page cache; peak resident memory. "
-                "camrun and grad-cam write a Grad-CAM picture, the others end with the logits.", process_table),
-    "batch": ("Batches", "Milliseconds an image, alone and eight at a time.", batch_table),
-    "large": ("Large pictures", "A 1024x1024 picture has 20.9 times the pixels of one of 224x224. Memory is the process's "
-              "peak.", large_table),
+    "forward": ("Forward", forward_table, "Batch 1, 224x224, steady state."),
+    "gradcam": ("Grad-CAM", gradcam_table,
+                "One map at the last feature map or at layer1, steady state: forward, backward and the map at input size. "
+                "torch-autograd is Grad-CAM written by hand, with gradients of that layer alone."),
+    "process": ("Whole process", process_table,
+                "From a photograph to the answer and out, files in the page cache; peak resident memory. camrun and "
+                "grad-cam write a Grad-CAM picture, the others end with the logits."),
+    "batch": ("Batches", batch_table, "Milliseconds an image, alone and eight at a time."),
+    "large": ("Large pictures", large_table,
+              "A picture of 1024x1024 has 20.9 times the pixels of one of 224x224. Memory is the process's peak."),
 }
 
 
@@ -344,20 +346,28 @@ def threads_text(n):
     return f"{n} thread{'s' if n > 1 else ''}"
 
 
+def preamble(results):
+    machine = results["machine"]
+    figures = [figure for case in results["cases"] for found in case["figures"].values() for figure in found.values()]
+    spread = statistics.quantiles([100 * (figure["high_ms"] / figure["low_ms"] - 1) for figure in figures], n=20)
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {results['date']}. float32 everywhere. "
+            f"Medians over {results['rounds']} rounds of {results['seconds']:g} s. Load average at the start: "
+            f"{machine['load']:.2f}. Slowest round against fastest: +{spread[9]:.0f} % for the median contestant, "
+            f"+{spread[18]:.0f} % for one in twenty.\n\n{versions}.\n")
+
+
 def markdown(results):
-    machine, versions = results["machine"], results["versions"]
-    text = (f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {results['date']}. float32 everywhere. "
-            f"Medians over {results['rounds']} rounds of {results['seconds']:g} s; load average at the start "
-            f"{machine['load']:.2f}.\n\n" + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".\n")
+    text = preamble(results)
     for threads in dict.fromkeys(case["threads"] for case in results["cases"]):
-        for part, (title, note, make) in TABLES.items():
+        for part, (title, make, note) in TABLES.items():
             found = [case for case in results["cases"] if (case["part"], case["threads"]) == (part, threads)]
             if not found:
                 continue
             text += f"\n### {title}, {threads_text(threads)}\n\n{note}\n\n{make(found)}"
-            for case in found:
-                for name, why in case["left_out"].items():
-                    text += f"\n{case['arch']}: {name} left out: {why}\n"
+            notes = [f"- {case['arch']}: {name} left out: {why}\n"
+                     for case in found for name, why in case["left_out"].items()]
+            text += "".join(["\n", *notes] if notes else [])
     return text
 
 
@@ -375,8 +385,8 @@ def plot(results, path):
             panels.append((title, variant, found))
     if not panels:
         return
-    colors = dict(zip(["camrun", *PEERS], ["#d1495b", "#30638e", "#4f9d69", "#8a6fae", "#b8c4cf", "#94a7b8", "#6f8799",
-                                           "#30638e", "#94a7b8"]))
+    colors = dict(zip(["camrun", *PEERS], ["#d1495b", "#30638e", "#4f9d69", "#8a6fae", "#c9d2da", "#9fb0bf", "#77899b",
+                                           "#e3a857", "#9fb0bf"]))
     figure, axes = plt.subplots(len(panels), 1, figsize=(10, 3.4 * len(panels)), dpi=150, squeeze=False)
     for axis, (title, variant, found) in zip(axes[:, 0], panels):
         names = names_of(found)
@@ -390,14 +400,13 @@ def plot(results, path):
                 axis.bar(x, ratio, 0.92 * width, color=colors[name], label=name if at == 0 else None)
                 axis.annotate(fixed(ms), (x, ratio), (0, 2), textcoords="offset points", ha="center", va="bottom",
                               fontsize=6.5)
-        if variant:
-            axis.set_yscale("log")
         axis.axhline(1, color=colors["camrun"], linewidth=0.8)
         axis.set_xticks(range(len(found)), [case["arch"] for case in found])
         axis.tick_params(axis="x", length=0)
         axis.set_ylabel("times camrun's")
         axis.margins(y=0.12)
-        axis.set_title(f"{title}, {threads_text(threads)}: less is better; milliseconds on the bars", fontsize=10, loc="left")
+        axis.set_title(f"{title}, {threads_text(threads)}: less is better; milliseconds on the bars", fontsize=10,
+                       loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=8, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, -0.1))
     figure.tight_layout()
@@ -415,21 +424,24 @@ def write_report(results, folder):
 
 def describe_machine():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), os.uname().machine)
-    return {"cpu": cpu, "cores": os.cpu_count(), "system": f"{os.uname().sysname} {os.uname().release}",
-            "load": os.getloadavg()[0]}
+        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    system = os.uname()
+    return {"cpu": (models or [system.machine])[0], "cores": os.cpu_count(),
+            "system": f"{system.sysname} {system.release}", "load": os.getloadavg()[0]}
 
 
 def find_versions(camrun):
-    versions = {"camrun": subprocess.run([camrun, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]}
+    said = subprocess.run([camrun, "--version"], capture_output=True, text=True, check=True).stdout
+    versions = {"camrun": said.split()[1]}
     for name in VERSIONS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
 
 
-def make_files(variants, say):
+def make_files(args, variants, say):
     """Exports what is not there yet from an earlier run."""
+    os.makedirs(args.models, exist_ok=True)
     for work in variants.values():
         if not os.path.exists(work["input"]):
             say("exporting the network")
@@ -437,9 +449,6 @@ def make_files(variants, say):
                                   text=True, check=False)
             if done.returncode:
                 sys.exit(f"compare.py: cannot export {work['arch']}: {done.stderr.strip()}")
-            rng = np.random.default_rng(work["seed"])
-            shape = work["batch"], work["channels"], work["size"], work["size"]
-            np.save(work["input"], rng.standard_normal(shape, dtype=np.float32))
 
 
 def parse_arguments():
@@ -461,7 +470,8 @@ def parse_arguments():
                         help="numbers of threads, one after the other (default: 2)")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1, metavar="S", help="length of a turn (default: %(default)s)")
-    parser.add_argument("--warm-up", type=float, default=1, metavar="S", help="of the first turn (default: %(default)s)")
+    parser.add_argument("--warm-up", type=float, default=1, metavar="S",
+                        help="length of the first turn, not counted (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of weights and input (default: %(default)s)")
     parser.add_argument("--camrun", default=os.path.join(HERE, "..", "camrun"), metavar="PROGRAM")
     parser.add_argument("--photo", default=os.path.join(HERE, "..", "cam", "demo", "shapes.png"), metavar="PICTURE",
@@ -495,12 +505,13 @@ def main():
             elif end:
                 print(f"{title}: {text}", file=sys.stderr, flush=True)
 
-        make_files(variants, say)
+        make_files(args, variants, say)
         figures, left_out = (run_processes if work["part"] == "process" else run_steady)(args, variants, say)
         say(", ".join(f"{name} {fixed(figure['ms'])}{' at ' + variant if variant else ''}"
                       for name, found in figures.items() for variant, figure in found.items())
             + "".join(f"; {name} left out: {why}" for name, why in left_out.items()), end="\n")
         results["cases"].append({"part": work["part"], "arch": work["arch"], "threads": work["threads"],
+                                 "weights_mb": os.path.getsize(work["files"] + ".bin") / 1e6,
                                  "figures": figures, "left_out": left_out})
         with open(path, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

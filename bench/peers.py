@@ -2,8 +2,8 @@
 """The programs compare.py measures camrun against, each run in a process of its own so that none disturbs another.
 
     peers.py export 'JOB'       writes the network's files: .bin, .pth, .onnx and ncnn's
-    peers.py serve PEER 'JOB'   loads once, saves its answer for checking, then runs for as long as each line of standard
-                                input says (seconds) and answers with the times (milliseconds)
+    peers.py serve PEER 'JOB'   loads once, saves its answer for checking, then runs for as many seconds as each line of
+                                standard input says and answers with the times in milliseconds
     peers.py once PEER 'JOB'    from a photograph to the answer and out, as a user's own short program would
 
 JOB is JSON; compare.py's job() tells what is in it. A peer is a function of a job: it loads a network and returns a
@@ -12,6 +12,7 @@ on job["threads"] threads. Imports are inside the functions: what a peer does no
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -62,21 +63,29 @@ def ncnn(job):
 
 # ---- PyTorch ----
 
-def torch_model(job):
-    """The network, with its weights mapped from the file where PyTorch can do that and drawn from nowhere first."""
-    import torch
+def import_converter():
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "scripts"))
     import convert_torchvision
+    return convert_torchvision
+
+
+def major_version(torch):
+    return int(torch.__version__.split(".")[0])
+
+
+def torch_model(job):
+    """PyTorch and the network, loaded the fastest way it has: no weights drawn first, and the file's mapped."""
+    import torch
     torch.set_num_threads(job["threads"])
-    sizes = {"arch": job["arch"], "classes": job["classes"], "in_channels": job["channels"]}
+    create = import_converter().create_model
     path = job["files"] + ".pth"
-    if int(torch.__version__.split(".")[0]) < 2:
-        model = convert_torchvision.create_model(**sizes)
+    if major_version(torch) < 2:
+        model = create(job["arch"], job["classes"], job["channels"])
         model.load_state_dict(torch.load(path))
-        return torch, model
-    with torch.device("meta"):
-        model = convert_torchvision.create_model(**sizes)
-    model.load_state_dict(torch.load(path, mmap=True), assign=True)
+    else:
+        with torch.device("meta"):
+            model = create(job["arch"], job["classes"], job["channels"])
+        model.load_state_dict(torch.load(path, mmap=True), assign=True)
     return torch, model
 
 
@@ -121,15 +130,14 @@ def target_layer(job, model):
 
 
 def grad_cam(job):
-    _, model = torch_model(job)
     from pytorch_grad_cam import GradCAM
+    torch, model = torch_model(job)
     explain = GradCAM(model=model, target_layers=[target_layer(job, model)])
-    import torch
     return lambda x: explain(input_tensor=torch.from_numpy(x), targets=None)
 
 
 def torch_grad_cam(job):
-    """Grad-CAM by hand, as lean as PyTorch allows: nothing is recorded before the layer, and no weight has a gradient."""
+    """Grad-CAM by hand, as lean as PyTorch allows: nothing recorded before the layer, and no gradients of weights."""
     torch, model = torch_model(job)
     model.requires_grad_(False)
     kept = []
@@ -158,41 +166,45 @@ MODULES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn",
 # ---- what this program is asked to do ----
 
 def export(job):
-    """Random weights, the same in every format."""
+    """Random weights, the same in every format, and the random input that is run through them."""
+    convert = import_converter()
     import torch
-    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "scripts"))
-    import convert_torchvision as convert
     files, shape_files = job["files"], job["shape_files"]
-    model = convert.create_model(job["arch"], job["classes"], job["channels"])
-    convert.randomize(model, job["seed"])
     if not os.path.exists(files + ".bin"):
+        model = convert.create_model(job["arch"], job["classes"], job["channels"])
+        convert.randomize(model, job["seed"])
         torch.save(model.state_dict(), files + ".pth")
         convert.save(files + ".bin", model, job["arch"], {})
-    x = torch.randn(job["batch"], job["channels"], job["size"], job["size"])
-    legacy = {"dynamo": False} if int(torch.__version__.split(".")[0]) >= 2 else {}
-    torch.onnx.export(model, (x,), shape_files + ".onnx", opset_version=13, input_names=["x"], **legacy)
-    if "ncnn" in job["peers"]:
-        torch.jit.trace(model, x).save(shape_files + ".pt")
-        shape = ",".join(str(side) for side in x.shape)
-        pnnx = os.path.join(os.path.dirname(sys.executable), "pnnx")
-        subprocess.run([pnnx, shape_files + ".pt", f"inputshape=[{shape}]", "fp16=0"], check=True, capture_output=True)
+    _, model = torch_model(job)
+    shape = [job["batch"], job["channels"], job["size"], job["size"]]
+    x = np.random.default_rng(job["seed"]).standard_normal(shape, dtype=np.float32)
+    legacy = {"dynamo": False} if major_version(torch) >= 2 else {}
+    torch.onnx.export(model, (torch.from_numpy(x),), shape_files + ".onnx", opset_version=13, input_names=["x"],
+                      **legacy)
+    pnnx = shutil.which("pnnx", path=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    if pnnx:
+        torch.jit.trace(model, torch.from_numpy(x)).save(shape_files + ".pt")
+        subprocess.run([pnnx, shape_files + ".pt", "inputshape=" + str(shape).replace(" ", ""), "fp16=0"], check=True,
+                       capture_output=True)
         for end in (".pt", ".pnnx.bin", ".pnnx.onnx", ".pnnx.param", "_ncnn.py", "_pnnx.py"):
-            if os.path.exists(shape_files + end):
-                os.remove(shape_files + end)
+            os.remove(shape_files + end)
+    np.save(job["input"], x)  # last: where it is, the rest is
 
 
 def serve(peer, job):
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
     x = np.load(job["input"])
     run = {**FORWARD, **GRAD_CAM}[peer](job)
     np.save(job["answer"], run(x))
-    print("ready", flush=True)
+    print("ready", file=out, flush=True)
     for line in sys.stdin:
         times, end = [], time.perf_counter() + float(line)
         while len(times) < 3 or time.perf_counter() < end:
             start = time.perf_counter()
             run(x)
             times.append(1e3 * (time.perf_counter() - start))
-        print(json.dumps(times), flush=True)
+        print(json.dumps(times), file=out, flush=True)
 
 
 def once(peer, job):
