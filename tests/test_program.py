@@ -606,6 +606,7 @@ def test_list_layers_of_a_file(run_json, files):
     (["--resize", "'64x64x3'"], ["--weights", "NET", "PHOTO", "--resize", "64x64x3"]),
     (["--threads", "1024", "'two'"], ["--weights", "NET", "PHOTO", "--threads", "two"]),
     (["--mean", "three numbers", "'0.1,0.2'"], ["--weights", "NET", "PHOTO", "--mean", "0.1,0.2"]),
+    (["--mean", "'0.1;0.2;0.3'"], ["--weights", "NET", "PHOTO", "--mean", "0.1;0.2;0.3"]),
     (["--mean", "'0.1,0.2,x'"], ["--weights", "NET", "PHOTO", "--mean", "0.1,0.2,x"]),
     (["--mean", "'0.1,0.2,0.3,0.4'"], ["--weights", "NET", "PHOTO", "--mean", "0.1,0.2,0.3,0.4"]),
     (["--mean", "123.675", "255"], ["--weights", "NET", "PHOTO", "--mean", "123.675,116.28,103.53"]),
