@@ -4,8 +4,8 @@
     /usr/bin/python3 tests/make_weights_fixtures.py
 
 Element k of every tensor is 0.25 k + a number of the tensor's own (see TENSORS), which float16 and bfloat16 hold
-exactly, so that tests/test_weights.c can compute what it should read. Made with PyTorch 1.13; the older format's storage
-keys are addresses, so its files differ from run to run.
+exactly, so that tests/test_weights.c can compute what it should read. Made with PyTorch 1.13. The older format names
+storages by their addresses, so its files differ from run to run.
 """
 import argparse
 import io
@@ -81,8 +81,8 @@ def save_checkpoints():
     model(torch.zeros(1, 3, 4, 4)).sum().backward()
     optimizer.step()
     model = make_model()
-    rest = {"epoch": 3, "optimizer": optimizer.state_dict(), "best": torch.tensor(0.5), "losses": [0.5, 2**40, None, {1}],
-            "args": argparse.Namespace(lr=0.1)}
+    rest = {"epoch": 3, "optimizer": optimizer.state_dict(), "best": torch.tensor(0.5),
+            "losses": [0.5, 2**40, None, {1}], "args": argparse.Namespace(lr=0.1)}
     save({**rest, "arch": "resnet18", "state_dict": model.state_dict()}, "checkpoint.pth")
     save_legacy({**rest, "arch": "resnet18", "model_state_dict": model.state_dict()}, "checkpoint_legacy.pth")
     save({"model": state_dict(), **rest}, "checkpoint_model.pth")
@@ -171,14 +171,17 @@ class Python2Pickle:
     def storage(self, key, tensor, view):
         """tensor: what the whole storage holds; view: (first element, count) of the part in use, or None."""
         self.storages[key] = tensor
-        last = b"N" if view is None else (b"(" + self.text(key + "v") + self.integer(view[0]) + self.integer(view[1]) + b"t")
+        last = b"N"
+        if view is not None:
+            last = b"(" + self.text(key + "v") + self.integer(view[0]) + self.integer(view[1]) + b"t"
         return (b"(" + self.text("storage") + b"ctorch\nFloatStorage\n" + self.text(key) + self.text("cpu") +
                 self.integer(tensor.numel()) + last + b"tQ")
 
     def fields(self, key, tensor, view=None, offset=0, shape=None):
         shape = tuple(tensor.shape if shape is None else shape)
         strides = torch.empty(shape).stride()
-        return (b"(" + self.storage(key, tensor, view) + self.integer(offset) + self.ints(shape) + self.ints(strides) + b"t")
+        return (b"(" + self.storage(key, tensor, view) + self.integer(offset) + self.ints(shape) + self.ints(strides) +
+                b"t")
 
     def rebuilt(self, *args, **options):
         return b"ctorch._utils\n_rebuild_tensor\n" + self.fields(*args, **options) + b"R"
@@ -200,8 +203,8 @@ class Python2Pickle:
 
     def save(self, pickled, name):
         head = io.BytesIO()
-        for value in (0x1950a86a20f9469cfc6c, 1001,
-                      {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 8}}):
+        system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 8}}
+        for value in (0x1950a86a20f9469cfc6c, 1001, system):
             pickle.dump(value, head, protocol=2)
         keys = sorted(self.storages)
         with open(os.path.join(FOLDER, name), "wb") as file:

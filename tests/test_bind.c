@@ -1,5 +1,5 @@
-/* test_bind.c - weights files become nets: sizes read from the tensors, every tensor bound, and what the messages say when
- * they do not fit. The files are safetensors of narrow ResNets, made in memory. */
+/* test_bind.c - weights files become nets: sizes read from the tensors, every tensor bound, and what the messages
+ * say when they do not fit. The files are safetensors of narrow ResNets, made in memory. */
 #include "check.h"
 
 #include <stdio.h>
@@ -86,8 +86,8 @@ static float value_at(size_t k)
 static cr_weights *open_content(const content *c, uint8_t **file)
 {
     char *header = zeros((size_t)c->count + 1, 256);
-    size_t used = (size_t)sprintf(header, "{\"__metadata__\":{%s%s%s}", c->arch ? "\"arch\":\"" : "", c->arch ? c->arch : "",
-                                  c->arch ? "\"" : "");
+    size_t used = (size_t)sprintf(header, "{\"__metadata__\":{%s%s%s}", c->arch ? "\"arch\":\"" : "",
+                                  c->arch ? c->arch : "", c->arch ? "\"" : "");
     size_t bytes = 0;
     for (int i = 0; i < c->count; i++) {
         const entry *e = &c->entries[i];
@@ -195,27 +195,36 @@ static void test_refused(void **state)
         change change;
         const char *name, *words[3];
     } files[] = {
-        {"resnet18", "resnet34", NULL, NOTHING, "", {"no tensor layer1.2.conv1.weight, which resnet34 has",
-                                                    "102 of its 182", "these weights fit resnet18: --arch resnet18"}},
-        {"resnet18", NULL, "resnet34", NOTHING, "", {"which resnet34 has", "these weights fit resnet18: --arch resnet18"}},
-        {"resnet34", "resnet18", NULL, NOTHING, "", {"80 tensors that resnet18 does not have, the first layer1.2.conv1.weight",
-                                                    "these weights fit resnet34: --arch resnet34"}},
-        {"resnet18", "resnet50", NULL, NOTHING, "", {"layer1.0.conv1.weight: expected shape (4,4,1,1) for resnet50",
-                                                    "found (4,4,3,3)", "fit resnet18"}},
-        {"resnet18", "vgg16", NULL, NOTHING, "", {"no tensor features.0.weight, which every vgg16 has", "fit resnet18"}},
+        {"resnet18", "resnet34", NULL, NOTHING, "",
+         {"no tensor layer1.2.conv1.weight, which resnet34 has", "102 of its 182",
+          "these weights fit resnet18: --arch resnet18"}},
+        {"resnet18", NULL, "resnet34", NOTHING, "",
+         {"which resnet34 has", "these weights fit resnet18: --arch resnet18"}},
+        {"resnet34", "resnet18", NULL, NOTHING, "",
+         {"80 tensors that resnet18 does not have, the first layer1.2.conv1.weight",
+          "these weights fit resnet34: --arch resnet34"}},
+        {"resnet18", "resnet50", NULL, NOTHING, "",
+         {"layer1.0.conv1.weight: expected shape (4,4,1,1) for resnet50", "found (4,4,3,3)", "fit resnet18"}},
+        {"resnet18", "vgg16", NULL, NOTHING, "",
+         {"no tensor features.0.weight, which every vgg16 has", "fit resnet18"}},
         {"resnet18", "resnet34", "resnet18", REMOVE, "fc.bias", {"no tensor", "the file says it is for resnet18"}},
         {"resnet18", NULL, "densenet121", NOTHING, "", {"w.bin", "unknown network 'densenet121'", "resnet152"}},
         {"resnet18", "resnet18", NULL, REMOVE, "layer3.0.downsample.1.running_var",
          {"w.bin: no tensor layer3.0.downsample.1.running_var, which resnet18 has", "101 of its 102"}},
         {"resnet18", "resnet18", NULL, REMOVE, "conv1.weight", {"no tensor conv1.weight, which every resnet18 has"}},
         {"resnet18", NULL, NULL, REMOVE, "fc.bias", {"does not say which network", "--arch"}},
-        {"resnet18", "resnet18", NULL, ADD, "head.weight", {"1 tensor that resnet18 does not have, the first head.weight"}},
-        {"resnet18", "resnet18", NULL, ADD_TWO, "bn1.num_batches", {"2 tensors that resnet18", "the first bn1.num_batches"}},
-        {"resnet18", "resnet18", NULL, ANOTHER_TYPE, "bn1.bias", {"bn1.bias: expected floating-point numbers, found int64"}},
+        {"resnet18", "resnet18", NULL, ADD, "head.weight",
+         {"1 tensor that resnet18 does not have, the first head.weight"}},
+        {"resnet18", "resnet18", NULL, ADD_TWO, "bn1.num_batches",
+         {"2 tensors that resnet18", "the first bn1.num_batches"}},
+        {"resnet18", "resnet18", NULL, ANOTHER_TYPE, "bn1.bias",
+         {"bn1.bias: expected floating-point numbers, found int64"}},
         {"resnet18", "resnet18", NULL, ANOTHER_SIZE, "bn1.bias",
          {"bn1.bias: expected shape (4) for resnet18, found (5)"}},
-        {"resnet18", "resnet18", NULL, ANOTHER_SIZE, "fc.bias", {"fc.bias: expected shape (10) for resnet18, found (11)"}},
-        {"resnet18", "resnet18", NULL, ANOTHER_SIZE, "conv1.weight", {"bn1.weight: expected shape (5) for resnet18, found (4)"}},
+        {"resnet18", "resnet18", NULL, ANOTHER_SIZE, "fc.bias",
+         {"fc.bias: expected shape (10) for resnet18, found (11)"}},
+        {"resnet18", "resnet18", NULL, ANOTHER_SIZE, "conv1.weight",
+         {"bn1.weight: expected shape (5) for resnet18, found (4)"}},
         {"resnet18", "resnet18", NULL, ONE_DIMENSION_MORE, "bn1.bias",
          {"bn1.bias: expected shape (4) for resnet18, found (4,1)"}},
         {"resnet18", "resnet18", NULL, ONE_DIMENSION_MORE, "fc.weight",

@@ -1,6 +1,7 @@
 /* test_weights.c - what is read from weights files of every kind, what is refused, and conversions to float32.
  *
- * tests/data/weights/ was written by make_weights_fixtures.py; damaged and hostile files are test_weights_damaged.c's. */
+ * tests/data/weights/ was written by make_weights_fixtures.py; damaged and hostile files are
+ * test_weights_damaged.c's. */
 #include "check.h"
 
 #include <math.h>
@@ -289,7 +290,8 @@ static void test_safetensors(void **state)
     free(file);
 }
 
-#define TENSOR(name, shape, offsets) "\"" name "\":{\"dtype\":\"F32\",\"shape\":[" shape "],\"data_offsets\":[" offsets "]}"
+#define TENSOR(name, shape, offsets) \
+    "\"" name "\":{\"dtype\":\"F32\",\"shape\":[" shape "],\"data_offsets\":[" offsets "]}"
 
 static void test_safetensors_refused(void **state)
 {
@@ -333,7 +335,10 @@ static void test_safetensors_refused(void **state)
         {"{" TENSOR("\\ud800", "2", "0,8") "}", {"expected a string"}},
         {"{" TENSOR("\\udc00\\ud800", "2", "0,8") "}", {"expected a string"}},
         {"{" TENSOR("\xff", "2", "0,8") "}", {"expected a string"}},
-        {"{" TENSOR("\xc0\x80", "2", "0,8") "}", {"expected a string"}},
+        {"{" TENSOR("\\ud800\\ue000", "2", "0,8") "}", {"expected a string"}},
+        {"{" TENSOR("\xc1\x81", "2", "0,8") "}", {"expected a string"}}, /* A, spelled longer than need be */
+        {"{" TENSOR("\xe0\x81\x81", "2", "0,8") "}", {"expected a string"}},
+        {"{" TENSOR("\xf4\x90\x80\x80", "2", "0,8") "}", {"expected a string"}}, /* beyond Unicode */
         {"{" TENSOR("\xed\xa0\x80", "2", "0,8") "}", {"expected a string"}},
         {"{" TENSOR("\xe2\x82", "2", "0,8") "}", {"expected a string"}},
         {"{" TENSOR("a\\n\\u001b\\u007f", "3", "0,8") "}", {"a???: "}},
@@ -442,7 +447,7 @@ static void test_float32_costs_no_copy(void **state)
 {
     (void)state;
     const float data[] = {1, NAN, -INFINITY, 4};
-    /* Shapes of one and of two digits make headers that begin the data at different multiples of a byte. */
+    /* The header's length decides how the data is aligned. */
     for (int spaces = 0; spaces < 8; spaces++) {
         char header[128];
         size_t size;
@@ -481,9 +486,10 @@ static void test_meta_floats(void **state)
         {"[0.000000000000000000000000000001]", 1, {1e-30f}},
         {"[16777217.0000000000000000001, 1e-400, 3.4028234664e38]", 3, {16777217.f, 0, 3.4028234664e38f}},
     };
-    static const char *const bad[] = {"", "[", "]", "1", "[1", "[1,]", "[,1]", "[1 2]", "[1]]", "[NaN]", "[Infinity]", "[-]",
-                                      "[+1]", "[01]", "[1.]", "[.5]", "[1e]", "[1e+]", "[0x1]", "[\"1\"]", "[1,2,3,4]", "[1e999]",
-                                      "[[1]]", "{\"a\":1}"};
+    static const char *const bad[] = {"",      "[",       "]",         "1",       "[1",         "[1,]",
+                                      "[,1]",  "[1 2]",   "[1]]",      "[NaN]",   "[Infinity]", "[-]",
+                                      "[+1]",  "[01]",    "[1.]",      "[.5]",    "[1e]",       "[1e+]",
+                                      "[0x1]", "[\"1\"]", "[1,2,3,4]", "[1e999]", "[[1]]",      "{\"a\":1}"};
     float out[4];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         out[3] = 99;
@@ -522,7 +528,8 @@ static void test_meta_strings(void **state)
         assert_string_equal(strings[i], "");
     cr_meta_strings_free(strings);
 
-    static const char *const bad[] = {"", "[", "\"a\"", "[\"a\"", "[\"a\",]", "[1]", "[\"a\"] x", "[\"a]", "[\"\\q\"]", "{}"};
+    static const char *const bad[] = {"",    "[",         "\"a\"", "[\"a\"",    "[\"a\",]",
+                                      "[1]", "[\"a\"] x", "[\"a]", "[\"\\q\"]", "{}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (cr_meta_strings(bad[i], &count, &err))
             fail_msg("accepted %s", bad[i]);

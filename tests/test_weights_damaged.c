@@ -1,6 +1,6 @@
-/* test_weights_damaged.c - weights files that are cut off, damaged or made to do harm: every one ends in a message, none in
- * a crash, a hang or an absurd allocation. Run it under the sanitizers (make DEBUG=1) to see more than crashes: each file
- * is handed over in a block of exactly its size. */
+/* test_weights_damaged.c - weights files that are cut off, damaged or made to do harm: every one ends in a message,
+ * none in a crash, a hang or an absurd allocation. Run it under the sanitizers (make DEBUG=1) to see more than
+ * crashes: each file is handed over in a block of exactly its size. */
 #include "check.h"
 
 #include <stdio.h>
@@ -176,12 +176,15 @@ static void test_lying_zip(void **state)
         {"zip.pth", "PK\1\2", 1, 32, 2, 0xffff, "entry 1 of"},
         {"zip.pth", "PK\1\2", 1, 42, 4, 1, "no header of data.pkl at byte 1"},
         {"zip.pth", "PK\1\2", 1, 42, 4, 0xfffffff0, "no header of data.pkl"},
+        /* the length of its ZIP64 field, behind a name of 12 bytes */
+        {"zip64.pth", "PK\1\2", 1, 46 + 12 + 2, 2, 4, "entry 1 of"},
         /* its local header: length of name and of extra */
         {"zip.pth", "PK\3\4", 1, 26, 2, 0xffff, "of data.pkl at byte 65"},
         {"zip.pth", "PK\3\4", 1, 28, 2, 0xfff0, "of data.pkl at byte 65"},
         /* the pickle: a tensor of 25 elements in a storage of 24; the storage's own number of them */
         {"zip.pth", "K\x02K\x03K\x02K\x02t", 1, 1, 1, 3, "0.weight: reaches to element 35 of a storage of 24"},
-        {"zip.pth", "cpuq\x07K\x18", 1, 6, 1, 25, "0.weight: its storage 0 should have 25 elements of 4 bytes, found 96"},
+        {"zip.pth", "cpuq\x07K\x18", 1, 6, 1, 25,
+         "0.weight: its storage 0 should have 25 elements of 4 bytes, found 96"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         file f = read_data(lies[i].file);
@@ -205,17 +208,22 @@ static void test_lying_zip(void **state)
 /* ---- pickles that lie ---- */
 
 /* Opcodes, as they stand in a pickle. */
-#define HEAD "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." "\x80\x02M\xe9\x03." "\x80\x02}U\x0dlittle_endian\x88s."
+#define HEAD \
+    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." "\x80\x02M\xe9\x03." "\x80\x02}U\x0dlittle_endian\x88s."
 #define STR1(c) "U\x01" c
 #define INT(byte) "K" byte
 #define LONG(bytes) "\x8a\x08" bytes
-#define FLOATS(key, numel) "(U\x07storage" "ctorch\nFloatStorage\n" STR1(key) "U\x03" "cpu" INT(numel) "tQ"
+#define ID(kind, type, key, numel, rest) "(" kind "ctorch\n" type "\n" STR1(key) "U\x03" "cpu" INT(numel) rest "tQ"
+#define STORAGE(type, numel) ID("U\x07storage", type, "k", numel, "")
+#define FLOATS STORAGE("FloatStorage", "\2")
 #define REBUILD(storage, offset, sizes, strides) \
     "ctorch._utils\n_rebuild_tensor\n(" storage offset "(" sizes "t(" strides "ttR"
+#define TWO REBUILD(FLOATS, INT("\0"), INT("\2"), INT("\1"))
 #define DICT(items) "}(" items "u."
+#define ONLY(tensor) DICT(STR1("a") tensor)
 #define KEYS(keys) "](" keys "e."
 #define DATA2 "\2\0\0\0\0\0\0\0" "abcdefgh" /* two floats, behind their number */
-#define TWO REBUILD(FLOATS("k", "\2"), INT("\0"), INT("\2"), INT("\1"))
+#define STORED KEYS(STR1("k")) DATA2
 
 static void test_lying_pickle(void **state)
 {
@@ -227,75 +235,82 @@ static void test_lying_pickle(void **state)
         const char *words; /* NULL: to be accepted */
     } files[] = {
 #define FILE(what, bytes, words) {what, sizeof(bytes) - 1, bytes, words}
-        FILE("an honest one", DICT(STR1("a") TWO) KEYS(STR1("k")) DATA2, NULL),
+#define TENSOR(what, storage, offset, sizes, strides, words) \
+    FILE(what, ONLY(REBUILD(storage, offset, sizes, strides)) STORED, words)
+        FILE("an honest one", ONLY(TWO) STORED, NULL),
         FILE("calls that are not made",
-             DICT(STR1("x") "cos\nsystem\n" STR1("x") "\x85R" STR1("a") TWO "U\x04" "args" "cargparse\nNamespace\n)\x81}b")
-             KEYS(STR1("k")) DATA2, NULL),
+             DICT(STR1("x") "cos\nsystem\n" STR1("x") "\x85R"
+                  STR1("y") "cargparse\nNamespace\n)\x81}b"
+                  STR1("a") TWO)
+             STORED, NULL),
         FILE("protocol 5",
-             "\x80\x05\x95\0\0\0\0\0\0\0\0}\x94(" "\x8c\1b" "\x8d\1\0\0\0\0\0\0\0c" "\x8c\1d\x94" "h\1" "\x8c\1e" "\x8f(K\1\x90"
-             "\x8c\1f" "(K\1\x91" "\x8c\1g" "\x96\1\0\0\0\0\0\0\0h" "\x8c\1i" "\x8c\1m\x8c\1n\x93)}\x92"
-             "\x8c\1j" "\x8b\4\0\0\0\1\2\3\4" "\x8c\1k" "I12345678901\n" "\x8c\1l" "K\1K\2" "0" "\x8c\1o" "((K\1" "1N0t"
-             "\x8c\1p" "](K\1eK\2a" "\x8c\1a" TWO "u." KEYS(STR1("k")) DATA2, NULL),
-        FILE("a storage larger than the file", DICT(STR1("a") TWO) KEYS(STR1("k")) "\3\0\0\0\0\0\0\0" "abcdefgh", "cut off"),
-        FILE("a storage of 2^63 elements", DICT(STR1("a") TWO) KEYS(STR1("k")) "\0\0\0\0\0\0\0\x80" "abcdefgh", "cut off"),
-        FILE("a storage smaller than said", DICT(STR1("a") TWO) KEYS(STR1("k")) "\1\0\0\0\0\0\0\0" "abcdefgh",
+             "\x80\x05\x95\0\0\0\0\0\0\0\0}\x94("
+             "\x8c\1b" "\x8d\1\0\0\0\0\0\0\0c"
+             "\x8c\1d\x94" "h\1"
+             "\x8c\1e" "\x8f(K\1\x90"
+             "\x8c\1f" "(K\1\x91"
+             "\x8c\1g" "\x96\1\0\0\0\0\0\0\0h"
+             "\x8c\1i" "\x8c\1m\x8c\1n\x93)}\x92"
+             "\x8c\1j" "\x8b\4\0\0\0\1\2\3\4"
+             "\x8c\1k" "I12345678901\n"
+             "\x8c\1l" "K\1K\2" "0"
+             "\x8c\1o" "((K\1" "1N0t"
+             "\x8c\1p" "](K\1eK\2a"
+             "\x8c\1a" TWO "u." STORED, NULL),
+
+        FILE("a storage larger than the file", ONLY(TWO) KEYS(STR1("k")) "\3\0\0\0\0\0\0\0" "abcdefgh", "cut off"),
+        FILE("a storage of 2^63 elements", ONLY(TWO) KEYS(STR1("k")) "\0\0\0\0\0\0\0\x80" "abcdefgh", "cut off"),
+        FILE("a storage smaller than said", ONLY(TWO) KEYS(STR1("k")) "\1\0\0\0\0\0\0\0" "abcdefgh",
              "a: its storage k should have 2 elements"),
-        FILE("a storage that is not listed", DICT(STR1("a") TWO) KEYS("") DATA2, "a: the file has no data for its storage k"),
-        FILE("a list with another storage", DICT(STR1("a") TWO) KEYS(STR1("l")) DATA2, "no tensor has"),
-        FILE("a list with a number", DICT(STR1("a") TWO) KEYS(INT("\1")) DATA2, "no tensor has"),
-        FILE("no list", DICT(STR1("a") TWO) "N." DATA2, "no list of storages"),
+        FILE("a storage that is not listed", ONLY(TWO) KEYS(""), "a: the file has no data for its storage k"),
+        FILE("a list with another storage", ONLY(TWO) KEYS(STR1("l")) DATA2, "no tensor has"),
+        FILE("a list with a number", ONLY(TWO) KEYS(INT("\1")) DATA2, "no tensor has"),
+        FILE("no list", ONLY(TWO) "N." DATA2, "no list of storages"),
         FILE("two sizes of a storage",
-             DICT(STR1("a") TWO STR1("b") REBUILD(FLOATS("k", "\3"), INT("\0"), INT("\2"), INT("\1"))) KEYS(STR1("k")) DATA2,
+             DICT(STR1("a") TWO
+                  STR1("b") REBUILD(STORAGE("FloatStorage", "\3"), INT("\0"), INT("\2"), INT("\1")))
+             STORED,
              "storage k is given two different"),
-        FILE("two tensors of a name", DICT(STR1("a") TWO STR1("a") TWO) KEYS(STR1("k")) DATA2, "two tensors are called a"),
-        FILE("a name with a NUL", DICT("U\3a\0b" TWO) KEYS(STR1("k")) DATA2, "NUL"),
-        FILE("an offset past the end",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), INT("\1"), INT("\2"), INT("\1"))) KEYS(STR1("k")) DATA2,
-             "a: reaches to element 2 of a storage of 2"),
-        FILE("the largest offset",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), LONG("\xff\xff\xff\xff\xff\xff\xff\x7f"), INT("\1"), INT("\1")))
-             KEYS(STR1("k")) DATA2, "a: reaches to element"),
-        FILE("an offset that overflows",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), LONG("\xff\xff\xff\xff\xff\xff\xff\x7f"), INT("\2"), INT("\1")))
-             KEYS(STR1("k")) DATA2, "more bytes than can be counted"),
-        FILE("a negative offset",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), "J\xff\xff\xff\xff", INT("\2"), INT("\1"))) KEYS(STR1("k")) DATA2,
-             "a: expected a dense tensor"),
-        FILE("a negative size",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), INT("\0"), "J\xff\xff\xff\xff", INT("\1"))) KEYS(STR1("k")) DATA2,
-             "a: expected a dense tensor"),
-        FILE("fewer strides than sizes",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), INT("\0"), INT("\1") INT("\2"), INT("\1"))) KEYS(STR1("k")) DATA2,
-             "a: expected a dense tensor"),
-        FILE("2^62 elements from one",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), INT("\0"), LONG("\0\0\0\0\0\0\0\x40"), INT("\0"))) KEYS(STR1("k")) DATA2,
-             "a: its shape asks for more bytes"),
-        FILE("2^40 elements from one",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), INT("\0"), LONG("\0\0\0\0\0\1\0\0"), INT("\0"))) KEYS(STR1("k")) DATA2,
-             "more than a weights file may ask for"),
-        FILE("a stride that overflows",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), INT("\0"), INT("\5"), LONG("\0\0\0\0\0\0\0\x40"))) KEYS(STR1("k")) DATA2,
-             "a: its shape asks for more bytes"),
-        FILE("a stride that does not matter",
-             DICT(STR1("a") REBUILD(FLOATS("k", "\2"), INT("\0"), INT("\1") INT("\2"), LONG("\0\0\0\0\0\0\0\x40") INT("\1")))
-             KEYS(STR1("k")) DATA2, NULL),
-        FILE("a part of a storage outside it",
-             DICT(STR1("a") REBUILD("(U\x07storagectorch\nFloatStorage\n" STR1("k") "U\x03" "cpu" INT("\2") "(" STR1("v") INT("\1")
-                                    INT("\2") "ttQ", INT("\0"), INT("\1"), INT("\1"))) KEYS(STR1("k")) DATA2,
-             "a: its part of storage k lies outside it"),
+        FILE("two tensors of a name", DICT(STR1("a") TWO STR1("a") TWO) STORED, "two tensors are called a"),
+        FILE("a name with a NUL", DICT("U\3a\0b" TWO) STORED, "NUL"),
+
+        TENSOR("an offset past the end", FLOATS, INT("\1"), INT("\2"), INT("\1"),
+               "a: reaches to element 2 of a storage of 2"),
+        TENSOR("the largest offset", FLOATS, LONG("\xff\xff\xff\xff\xff\xff\xff\x7f"), INT("\1"), INT("\1"),
+               "a: reaches to element"),
+        TENSOR("an offset that overflows", FLOATS, LONG("\xff\xff\xff\xff\xff\xff\xff\x7f"), INT("\2"), INT("\1"),
+               "more bytes than can be counted"),
+        TENSOR("a negative offset", FLOATS, "J\xff\xff\xff\xff", INT("\2"), INT("\1"), "a: expected a dense tensor"),
+        TENSOR("a negative size", FLOATS, INT("\0"), "J\xff\xff\xff\xff", INT("\1"), "a: expected a dense tensor"),
+        TENSOR("fewer strides than sizes", FLOATS, INT("\0"), INT("\1") INT("\2"), INT("\1"),
+               "a: expected a dense tensor"),
+        TENSOR("2^62 elements from one", FLOATS, INT("\0"), LONG("\0\0\0\0\0\0\0\x40"), INT("\0"),
+               "a: its shape asks for more bytes"),
+        TENSOR("2^40 elements from one", FLOATS, INT("\0"), LONG("\0\0\0\0\0\1\0\0"), INT("\0"),
+               "more than a weights file may ask for"),
+        TENSOR("a stride that overflows", FLOATS, INT("\0"), INT("\5"), LONG("\0\0\0\0\0\0\0\x40"),
+               "a: its shape asks for more bytes"),
+        TENSOR("a stride that does not matter", FLOATS, INT("\0"), INT("\1") INT("\2"),
+               LONG("\0\0\0\0\0\0\0\x40") INT("\1"), NULL),
+        TENSOR("a part of a storage outside it",
+               ID("U\x07storage", "FloatStorage", "k", "\2", "(" STR1("v") INT("\1") INT("\2") "t"), INT("\0"),
+               INT("\1"), INT("\1"), "a: its part of storage k lies outside it"),
+        TENSOR("a storage of an unknown type", STORAGE("FancyStorage", "\2"), INT("\0"), INT("\1"), INT("\1"),
+               "unknown kind of storage FancyStorage"),
         FILE("a class in a storage's place",
-             DICT(STR1("a") REBUILD("(U\x06modulectorch\nFloatStorage\n" STR1("k") "NK\2tQ", INT("\0"), INT("\1"), INT("\1")))
-             KEYS("") DATA2, "a: the file has no data for its storage k"),
-        FILE("a storage without a type", DICT(STR1("a") REBUILD("(U\x07storageNNNNtQ", INT("\0"), INT("\1"), INT("\1"))) KEYS(""),
+             ONLY(REBUILD(ID("U\x06module", "FloatStorage", "k", "\2", ""), INT("\0"), INT("\1"), INT("\1"))) KEYS(""),
+             "a: the file has no data for its storage k"),
+        FILE("a storage without a type", ONLY(REBUILD("(U\x07storageNNNNtQ", INT("\0"), INT("\1"), INT("\1"))) KEYS(""),
              "in a way PyTorch does not"),
-        FILE("a storage of an unknown type",
-             DICT(STR1("a") REBUILD("(U\x07storagectorch\nFancyStorage\n" STR1("k") "NK\2tQ", INT("\0"), INT("\1"), INT("\1")))
-             KEYS(STR1("k")) DATA2, "unknown kind of storage FancyStorage"),
-        FILE("a persistent id that is no tuple", DICT(STR1("a") "NQ") KEYS(""), "no storage"),
+
+        FILE("a persistent id that is no tuple", ONLY("NQ") KEYS(""), "no storage"),
         FILE("a dict in itself", "}q\0U\x0astate_dicth\0s." KEYS(""), "without a state dict"),
-        FILE("a list of itself in an OrderedDict", "ccollections\nOrderedDict\n]q\0h\0a\x85R." KEYS(""), "a key without a value"),
-        FILE("a parameter of itself", DICT(STR1("a") "ctorch.nn.parameter\nParameter\n]q\0h\0aR") KEYS(""), "without a state dict"),
+        FILE("a list of itself in an OrderedDict", "ccollections\nOrderedDict\n]q\0h\0a\x85R." KEYS(""),
+             "a key without a value"),
+        FILE("a parameter of itself", ONLY("ctorch.nn.parameter\nParameter\n]q\0h\0aR") KEYS(""),
+             "without a state dict"),
         FILE("an OrderedDict of no pairs", "ccollections\nOrderedDict\n](NNe\x85R." KEYS(""), "a key without a value"),
+
         FILE("fetching what was not stored", "h\1." KEYS(""), "not stored"),
         FILE("fetching from far away", "j\xff\xff\xff\xff.", "not stored"),
         FILE("storing far away", "Nr\xff\xff\xff\xff.", "more values at a time"),
@@ -309,6 +324,7 @@ static void test_lying_pickle(void **state)
         FILE("an opcode of protocol 0", "(i__main__\nX\n.", "opcode 0x69"),
         FILE("a string longer than the file", "X\xff\xff\xff\xff" "abc", "cut off"),
         FILE("a string of 2^64 - 1 bytes", "\x8d\xff\xff\xff\xff\xff\xff\xff\xff" "abc", "cut off"),
+#undef TENSOR
 #undef FILE
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -332,7 +348,8 @@ static void test_legacy_head(void **state)
         size_t at; /* of HEAD */
         uint8_t byte;
         const char *words;
-    } files[] = {{13, 0x18, "magic number"}, {18, 0xe8, "unknown version"}, {39, 0x89, "big-endian"}, {30, 'L', "big-endian"}};
+    } files[] = {
+        {13, 0x18, "magic number"}, {18, 0xe8, "unknown version"}, {39, 0x89, "big-endian"}, {30, 'L', "big-endian"}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         uint8_t bytes[sizeof HEAD - 1];
         memcpy(bytes, HEAD, sizeof bytes);

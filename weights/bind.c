@@ -1,7 +1,7 @@
 /* bind.c - a weights file's tensors become a net's parameters.
  *
- * Names are equal by design (both are torchvision's), so binding is looking up and comparing. The longer part is telling a
- * user what is wrong: mostly the weights are another network's, so the message says whose they are. */
+ * Names are equal by design (both are torchvision's), so binding is looking up and comparing. The longer part is
+ * telling a user what is wrong: mostly the weights are another network's, so the message says whose they are. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,7 +64,8 @@ static int to_int(int64_t size)
     return size < INT_MAX ? (int)size : INT_MAX; /* cr_net_create refuses both */
 }
 
-static const cr_tensor *find_weight(const cr_weights *w, const cr_arch *arch, const char *layer, int ndim, cr_error *err)
+static const cr_tensor *find_weight(const cr_weights *w, const cr_arch *arch, const char *layer, int ndim,
+                                    cr_error *err)
 {
     char name[CR_NAME_SIZE + 8];
     snprintf(name, sizeof name, "%s.weight", layer);
@@ -115,8 +116,10 @@ static const cr_arch *arch_of_file(const cr_weights *w, cr_error *err)
         return cr_arch_find(said, err);
     const cr_arch *arch = recognise(w);
     if (!arch)
-        cr_fail(err, "the file does not say which network it is for, and its tensors are not exactly those of any that camrun "
-                "knows; with --arch NAME it can tell what is different");
+        cr_fail(
+            err,
+            "the file does not say which network it is for, and its tensors are not exactly those of any that camrun "
+            "knows; with --arch NAME it can tell what is different");
     return arch;
 }
 
@@ -141,7 +144,8 @@ static void describe_misfit(const cr_param *p, const cr_tensor *t, const char *a
     if (is_float(t))
         cr_fail(err, "%s: expected shape (%s) for %s, found (%s)", p->name, expected, arch, found);
     else
-        cr_fail(err, "%s: expected floating-point numbers, found %s", p->name, t->dtype == CR_I64 ? "int64" : "another type");
+        cr_fail(err, "%s: expected floating-point numbers, found %s", p->name,
+                t->dtype == CR_I64 ? "int64" : "another type");
 }
 
 static bool has_param(const cr_net *net, const char *name)
@@ -157,8 +161,8 @@ static void describe_surplus(const cr_weights *w, const cr_net *net, int surplus
     for (int i = 0; i < cr_weights_count(w); i++) {
         const cr_tensor *t = cr_weights_at(w, i);
         if (!is_counter(t) && !has_param(net, t->name)) {
-            cr_fail(err, "%d tensor%s that %s does not have, the first %.100s", surplus, surplus == 1 ? "" : "s", net->arch,
-                    t->name);
+            cr_fail(err, "%d tensor%s that %s does not have, the first %.100s", surplus, surplus == 1 ? "" : "s",
+                    net->arch, t->name);
             return;
         }
     }

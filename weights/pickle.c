@@ -1,7 +1,7 @@
 /* pickle.c - see pickle.h. The opcodes are described in CPython's Lib/pickletools.py.
  *
- * Read step() first: one case per opcode, in groups. Protocol 2 is what torch.save writes; the newer protocols' spellings
- * of the same things cost a line each. */
+ * Read step() first: one case per opcode, in groups. Protocol 2 is what torch.save writes; the newer protocols'
+ * spellings of the same things cost a line each. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* pickle.h - reads Python's pickles as data: nothing is imported, called or executed.
  *
- * A pickle is a program for a small stack machine. Opcodes that would import a name give a PY_GLOBAL, those that would
- * call one give a PY_OBJECT that remembers what would have been called with which arguments. What any of it means is for
- * torch.c to say. */
+ * A pickle is a program for a small stack machine. Opcodes that would import a name give a PY_GLOBAL, those that
+ * would call one give a PY_OBJECT that remembers what would have been called with which arguments. What any of it
+ * means is for torch.c to say. */
 #ifndef CAMRUN_PICKLE_H
 #define CAMRUN_PICKLE_H
 
@@ -56,8 +56,8 @@ typedef struct pickle {
     py_items persistent;      /* every PY_PERSISTENT met so far */
 } pickle;
 
-/* Reads one pickle and leaves p->at behind it; NULL with a message where it is malformed or uses an opcode that no state
- * dict needs. */
+/* Reads one pickle and leaves p->at behind it; NULL with a message where it is malformed or uses an opcode that no
+ * state dict needs. */
 const py_value *cr_pickle_read(pickle *p, cr_error *err);
 
 /* The dict's last value under this string, NULL where there is none. */

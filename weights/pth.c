@@ -65,7 +65,8 @@ static bool fill_from_stream(torch_storages *s, const py_value *keys, pickle *p,
         size_t left = (size_t)(p->end - p->at);
         uint64_t numel = left >= 8 ? cr_little_endian(p->at, 8) : 0;
         if (left < 8 || numel > (left - 8) / storage->element)
-            return cr_fail(err, "storage %.*s: expected %lld elements of %zu bytes, found %zu bytes: the file is cut off",
+            return cr_fail(err,
+                           "storage %.*s: expected %lld elements of %zu bytes, found %zu bytes: the file is cut off",
                            (int)(storage->key.size < 40 ? storage->key.size : 40), (const char *)storage->key.data,
                            (long long)storage->numel, storage->element, left < 8 ? 0 : left - 8);
         storage->bytes = (span){p->at + 8, (size_t)numel * storage->element};

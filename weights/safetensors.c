@@ -147,11 +147,12 @@ static bool take_tensor(reader *r, const char *name)
     if (!cr_tensor_bytes(&t, element, &t.bytes))
         return cr_fail(r->err, "%.100s: its shape asks for more bytes than can be counted", name);
     if (offsets[0] > offsets[1] || offsets[1] > r->data.size)
-        return cr_fail(r->err, "%.100s: its bytes %llu to %llu lie outside the file's %zu bytes of data; is it cut off?", name,
+        return cr_fail(r->err,
+                       "%.100s: its bytes %llu to %llu lie outside the file's %zu bytes of data; is it cut off?", name,
                        (unsigned long long)offsets[0], (unsigned long long)offsets[1], r->data.size);
     if (offsets[1] - offsets[0] != t.bytes)
-        return cr_fail(r->err, "%.100s: expected %zu bytes for its shape and dtype, found data_offsets %llu to %llu", name,
-                       t.bytes, (unsigned long long)offsets[0], (unsigned long long)offsets[1]);
+        return cr_fail(r->err, "%.100s: expected %zu bytes for its shape and dtype, found data_offsets %llu to %llu",
+                       name, t.bytes, (unsigned long long)offsets[0], (unsigned long long)offsets[1]);
     t.data = r->data.data + offsets[0];
     return cr_weights_add(r->weights, &t, r->err);
 }
@@ -206,8 +207,8 @@ static bool check_places(const reader *r)
     for (int i = 0; ok && i < w->count; i++) {
         const uint8_t *begin = sorted[i]->data;
         if (begin != next)
-            ok = cr_fail(r->err, "%.100s: its data begins at byte %zu, where byte %zu is next: tensors %s", sorted[i]->name,
-                         (size_t)(begin - r->data.data), (size_t)(next - r->data.data),
+            ok = cr_fail(r->err, "%.100s: its data begins at byte %zu, where byte %zu is next: tensors %s",
+                         sorted[i]->name, (size_t)(begin - r->data.data), (size_t)(next - r->data.data),
                          begin < next ? "overlap" : "leave a hole");
         next = begin + sorted[i]->bytes;
     }
@@ -224,7 +225,8 @@ bool cr_safetensors_read(cr_weights *w, cr_error *err)
     size_t rest = w->file.size - LENGTH_BYTES; /* the caller saw the header's first byte */
     uint64_t length = cr_little_endian(w->file.data, LENGTH_BYTES);
     if (length > rest)
-        return cr_fail(err, "a safetensors header of %llu bytes is announced, only %zu follow: cut off, or no weights file",
+        return cr_fail(err,
+                       "a safetensors header of %llu bytes is announced, only %zu follow: cut off, or no weights file",
                        (unsigned long long)length, rest);
     if (length > MAX_HEADER)
         return cr_fail(err, "a safetensors header of %llu bytes, expected at most %d", (unsigned long long)length,

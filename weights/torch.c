@@ -120,15 +120,17 @@ static bool is_tensor_class(const py_value *v)
 
 static bool is_rebuild(const py_value *v)
 {
-    return cr_py_is_global(v, "torch._utils", "_rebuild_tensor_v2") || cr_py_is_global(v, "torch._utils", "_rebuild_tensor");
+    return cr_py_is_global(v, "torch._utils", "_rebuild_tensor_v2") ||
+           cr_py_is_global(v, "torch._utils", "_rebuild_tensor");
 }
 
 /* The tuple that begins with storage, offset, size, stride; NULL where the value is no tensor. */
 static const py_value *tensor_fields(const py_value *v)
 {
-    bool parameter = v->kind == PY_OBJECT && (cr_py_is_global(v->callee, "torch._utils", "_rebuild_parameter") ||
-                                              cr_py_is_global(v->callee, "torch._utils", "_rebuild_parameter_with_state") ||
-                                              cr_py_is_global(v->callee, "torch.nn.parameter", "Parameter"));
+    bool parameter =
+        v->kind == PY_OBJECT && (cr_py_is_global(v->callee, "torch._utils", "_rebuild_parameter") ||
+                                 cr_py_is_global(v->callee, "torch._utils", "_rebuild_parameter_with_state") ||
+                                 cr_py_is_global(v->callee, "torch.nn.parameter", "Parameter"));
     if (parameter)
         v = cr_py_at(v->args, 0);
     if (!v || v->kind != PY_OBJECT)
@@ -308,8 +310,10 @@ static bool refuse_other(const cr_weights *w, const py_value *root, cr_error *er
             snprintf(keys + used, sizeof keys - used, "%s%.*s", used ? ", " : "", shown(i->key->text),
                      (const char *)i->key->text.data);
     }
-    return cr_fail(err, "a PyTorch file without a state dict: no tensors in its dict nor under state_dict, model_state_dict "
-                   "or model; its keys: %s", keys[0] ? keys : "none");
+    return cr_fail(err,
+                   "a PyTorch file without a state dict: no tensors in its dict nor under state_dict, model_state_dict "
+                   "or model; its keys: %s",
+                   keys[0] ? keys : "none");
 }
 
 static bool add_strings(cr_weights *w, const py_value *root, cr_error *err)

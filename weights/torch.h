@@ -1,8 +1,8 @@
 /* torch.h - what the Python values in a PyTorch checkpoint mean: storages, tensors, the state dict.
  *
- * A tensor in a pickle is a view (offset, sizes, strides) of a storage, and a storage is a name: its bytes are elsewhere
- * in the file, where is the container's to say (pth.c). So reading takes three steps: collect the storages, fill in their
- * bytes, read the tensors. */
+ * A tensor in a pickle is a view (offset, sizes, strides) of a storage, and a storage is a name: its bytes are
+ * elsewhere in the file, where is the container's to say (pth.c). So reading takes three steps: collect the
+ * storages, fill in their bytes, read the tensors. */
 #ifndef CAMRUN_TORCH_H
 #define CAMRUN_TORCH_H
 

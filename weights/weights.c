@@ -1,4 +1,4 @@
-/* weights.c - opens a weights file, tells the formats apart by their first bytes, and answers questions about tensors. */
+/* weights.c - opens a weights file, tells its format by its first bytes, and answers questions about its tensors. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +81,8 @@ static bool refuse(cr_weights *w, cr_error *err)
         {0, "\x1f\x8b", "compressed with gzip: unpack it first"},
         {0, "\x89PNG", "a PNG picture"},
         {0, "\xff\xd8\xff", "a JPEG picture"},
-        {257, "ustar", "a tar archive, as PyTorch before 0.1.10 wrote: load and save it again with a newer PyTorch"},
+        {257, "ustar",
+         "a tar archive, as the first versions of PyTorch wrote: load and save it again with a newer one"},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (begins(w->file, known[i].at, known[i].bytes))
@@ -305,7 +306,8 @@ static void convert(float *to, const uint8_t *from, size_t n, cr_dtype dtype)
 
 const float *cr_weights_f32(cr_weights *w, const cr_tensor *tensor, cr_error *err)
 {
-    static const size_t element[] = {[CR_F32] = 4, [CR_F16] = 2, [CR_BF16] = 2, [CR_F64] = 8, [CR_I64] = 0, [CR_OTHER] = 0};
+    static const size_t element[] = {
+        [CR_F32] = 4, [CR_F16] = 2, [CR_BF16] = 2, [CR_F64] = 8, [CR_I64] = 0, [CR_OTHER] = 0};
     const float **kept = &w->floats[tensor - w->tensors];
     cr_error why;
     if (!element[tensor->dtype]) {

@@ -17,12 +17,14 @@ enum { CR_TENSOR_DIMS = 8 };
 
 typedef enum cr_dtype { CR_F32, CR_F16, CR_BF16, CR_F64, CR_I64, CR_OTHER } cr_dtype;
 
+/* data is contiguous and little-endian, at any alignment. It lies in the mapped file, or in a copy where the file
+ * has the elements in another order. */
 typedef struct cr_tensor {
     const char *name;
     cr_dtype dtype;
     int ndim;
     int64_t dim[CR_TENSOR_DIMS];
-    const void *data; /* contiguous, little-endian, in the mapped file (a tensor saved strided: in a copy); any alignment */
+    const void *data;
     size_t bytes;
 } cr_tensor;
 
@@ -48,10 +50,10 @@ const char *cr_weights_meta(const cr_weights *weights, const char *key);
  * that lives as long as the file stays open. NULL for integers, or out of memory. */
 const float *cr_weights_f32(cr_weights *weights, const cr_tensor *tensor, cr_error *err);
 
-/* Builds the net the file holds and binds every parameter. arch may be NULL: then it is what the file's metadata says, or
- * else the one network that the tensors fit. Class count, input channels and a ResNet's width are read from the tensors'
- * shapes. Every tensor must be there, of the right shape and a floating-point type, and none more (a batch normalisation's
- * num_batches_tracked is passed over). The file must stay open while the net lives. */
+/* Builds the net the file holds and binds every parameter. arch may be NULL: then it is what the file's metadata
+ * says, or else the one network that the tensors fit. Class count, input channels and a ResNet's width are read from
+ * the tensors' shapes. Every tensor must be there, of the right shape and a floating-point type, and none more (a
+ * batch normalisation's num_batches_tracked is passed over). The file must stay open while the net lives. */
 cr_net *cr_net_load(cr_weights *weights, const char *arch, cr_error *err);
 
 /* ---- values of the metadata ---- */

@@ -1,8 +1,8 @@
 /* zip.c - see zip.h. The format is APPNOTE.TXT of PKWARE, sections 4.3 (records) and 4.5.3 (ZIP64).
  *
- * A zip archive is read from its end: the end record says where the central directory is, and the directory where each
- * entry's local header is, with the entry's bytes behind it. Where a number does not fit the record's 16 or 32 bits, all
- * of them are set, and the number is in a ZIP64 record (end of directory) or extra field (entry). */
+ * A zip archive is read from its end: the end record says where the central directory is, and the directory where
+ * each entry's local header is, with the entry's bytes behind it. Where a number does not fit the record's 16 or 32
+ * bits, all of them are set, and the number is in a ZIP64 record (end of directory) or extra field (entry). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +35,8 @@ static uint64_t u64(const uint8_t *p)
     return cr_little_endian(p, 8);
 }
 
-/* The record of `bytes` bytes at this place of the file, NULL if it does not fit or does not begin with the signature. */
+/* The record of `bytes` bytes at this place of the file, NULL if it does not fit or does not begin with the
+ * signature. */
 static const uint8_t *record(span file, uint64_t place, size_t bytes, const char *signature)
 {
     if (place > file.size || bytes > file.size - place)
@@ -74,7 +75,8 @@ static bool find_directory(span file, span *directory, uint64_t *count, cr_error
         place = u64(end64 + 48);
     }
     if (place > limit || size > limit - place || *count > size / ENTRY_BYTES)
-        return cr_fail(err, "a damaged zip archive: a directory of %llu entries, %llu bytes at %llu, in a file of %zu bytes",
+        return cr_fail(err,
+                       "a damaged zip archive: a directory of %llu entries, %llu bytes at %llu, in a file of %zu bytes",
                        (unsigned long long)*count, (unsigned long long)size, (unsigned long long)place, file.size);
     *directory = (span){file.data + place, (size_t)size};
     return true;
@@ -142,7 +144,8 @@ bool cr_zip_open(zip *z, span file, arena *memory, cr_error *err)
         return false;
     for (size_t i = 0; i < z->count; i++)
         if (!read_entry(&directory, &z->entries[i]))
-            return cr_fail(err, "a damaged zip archive: entry %zu of %zu in its directory makes no sense", i + 1, z->count);
+            return cr_fail(err, "a damaged zip archive: entry %zu of %zu in its directory makes no sense", i + 1,
+                           z->count);
     qsort(z->entries, z->count, sizeof *z->entries, by_name);
     for (size_t i = 1; i < z->count; i++)
         if (z->entries[i].name.size && by_name(&z->entries[i - 1], &z->entries[i]) == 0)
@@ -162,8 +165,10 @@ bool cr_zip_data(const zip *z, const zip_entry *entry, span *data, cr_error *err
     int shown = (int)(entry->name.size < 80 ? entry->name.size : 80);
     const char *name = (const char *)entry->name.data;
     if (!entry->stored)
-        return cr_fail(err, "%.*s is compressed or encrypted inside the zip archive, which torch.save never does: unpack it "
-                       "and pack it again with zip -0 -r", shown, name);
+        return cr_fail(err,
+                       "%.*s is compressed or encrypted inside the zip archive, which torch.save never does: unpack it "
+                       "and pack it again with zip -0 -r",
+                       shown, name);
     const uint8_t *local = record(z->file, entry->header, LOCAL_BYTES, LOCAL);
     if (!local)
         return cr_fail(err, "a damaged zip archive: no header of %.*s at byte %llu", shown, name,
