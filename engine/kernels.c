@@ -379,14 +379,35 @@ static void linear(float *y, const float *x, const float *w, const float *bias, 
     }
 }
 
+/* dx += the rows of w times their dy, one after the other: the order of a sum does not depend on how rows are grouped. */
+INLINE void add_rows_of(float *restrict dx, const float *const *w, const float *g, int rows, int count)
+{
+    for (int i = 0; i < count; i++) {
+        float sum = dx[i];
+        for (int r = 0; r < rows; r++)
+            sum += g[r] * w[r][i];
+        dx[i] = sum;
+    }
+}
+
 static void linear_backward(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1)
 {
+    enum { GROUP = 4 };
+    const float *row[GROUP];
+    float g[GROUP];
+    int rows = 0;
     for (int o = 0; o < O; o++) {
-        const float g = dy[o];
-        if (g != 0.0f)
-            for (int i = i0; i < i1; i++)
-                dx[i] += g * w[(ptrdiff_t)o * I + i];
+        if (dy[o] != 0.0f) { /* most are 0 behind a ReLU, and a row is many bytes */
+            row[rows] = w + (ptrdiff_t)o * I + i0;
+            g[rows++] = dy[o];
+        }
+        if (rows == GROUP) {
+            add_rows_of(dx + i0, row, g, GROUP, i1 - i0);
+            rows = 0;
+        }
     }
+    for (int r = 0; r < rows; r++)
+        add_rows_of(dx + i0, row + r, g + r, 1, i1 - i0);
 }
 
 /* ---- elementwise: plain loops, which the compiler vectorises ---- */

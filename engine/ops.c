@@ -166,7 +166,7 @@ void batchnorm_backward(const cr_plan *plan, const step *s, const tensor *dy, fl
 
 /* ---- linear ---- */
 
-enum { LINEAR_CHUNK = 64 }; /* rows or columns of w that a thread takes at once */
+enum { LINEAR_ROWS = 64 }; /* rows of w that a thread takes at once */
 
 void linear_forward(const cr_plan *plan, const step *s, float *arena)
 {
@@ -176,17 +176,19 @@ void linear_forward(const cr_plan *plan, const step *s, float *arena)
     const float *w = net->params[n->param].data, *bias = net->params[n->param + 1].data;
     const int I = x->C, O = y->C;
 #pragma omp parallel for schedule(static)
-    for (int o = 0; o < O; o += LINEAR_CHUNK)
+    for (int o = 0; o < O; o += LINEAR_ROWS)
         for (int image = 0; image < plan->N; image++)
             plan->k->linear(arena + y->offset + image * y->image, arena + x->offset + image * x->image, w, bias, s->relu,
-                            I, o, o + LINEAR_CHUNK < O ? o + LINEAR_CHUNK : O);
+                            I, o, o + LINEAR_ROWS < O ? o + LINEAR_ROWS : O);
 }
 
 void linear_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
 {
     const float *w = plan->net->params[plan->net->nodes[s->node].param].data;
     const tensor *dx = &plan->grad[s->x];
-    const int I = dx->C, O = dy->C, chunk = 16 * LINEAR_CHUNK;
+    const int I = dx->C, O = dy->C;
+    /* Each thread owns one range of columns, so that it reads long pieces of every row. */
+    const int chunk = ((I + plan->threads - 1) / plan->threads + BLOCK - 1) / BLOCK * BLOCK;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < I; i += chunk)
         for (int image = 0; image < plan->N; image++) {
