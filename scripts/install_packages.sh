@@ -1,17 +1,21 @@
 #!/bin/sh
-# Installs the Debian/Ubuntu packages that are missing.   sh scripts/install_packages.sh build|check|torchvision
-#   build        what ./camrun is built from
-#   check        and what `make check` needs
-#   torchvision  and what converting checkpoints and comparing with torchvision need
+# Installs the Debian/Ubuntu packages that are missing.
+#   sh scripts/install_packages.sh build        what ./camrun is built from
+#   sh scripts/install_packages.sh check        and what `make check` needs
+#   sh scripts/install_packages.sh sanitizers   and clang, for the other builds of the C tests
+#   sh scripts/install_packages.sh torchvision  and what converting checkpoints and comparing with torchvision need
+#   sh scripts/install_packages.sh neon         and a cross compiler and emulator for the NEON kernels
 set -eu
 
 packages="gcc make libc6-dev libstb-dev"
 case "${1:-}" in
 build) ;;
 check) packages="$packages libcmocka-dev python3 python3-pytest python3-numpy python3-pil" ;;
+sanitizers) packages="$packages libcmocka-dev clang" ;;
+neon) packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;;
 torchvision) packages="$packages python3 python3-numpy python3-pil python3-torch python3-torchvision" ;;
 *)
-    echo "usage: sh scripts/install_packages.sh build|check|torchvision" >&2
+    echo "usage: sh scripts/install_packages.sh build|check|sanitizers|torchvision|neon" >&2
     exit 2
     ;;
 esac
