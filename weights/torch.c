@@ -10,7 +10,6 @@
  *               torch.nn.parameter.Parameter(tensor, ...)
  *   with attributes of its own: torch._tensor._rebuild_from_type_v2(a function above, class, its arguments, attributes)
  *   checkpoint  a state dict {name: tensor}, or a dict that has one under "state_dict" or the like */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
