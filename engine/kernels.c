@@ -445,32 +445,62 @@ INLINE vec choose(ivec mask, vec a, vec b)
     return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
 }
 
+/* One window of 16 channels at x, taps kh0 <= kh < kh1 and likewise kw. argmax may be NULL, a constant in every call. */
+INLINE void maxpool_window(float *y, uint8_t *argmax, const float *x, ptrdiff_t row, ptrdiff_t col, int kh0, int kh1,
+                           int kw0, int kw1, int KW)
+{
+    for (int v = 0; v < BLOCK; v += VL) {
+        vec best = (vec){0} - INFINITY;
+        ivec at = (ivec){0} + (kh0 * KW + kw0);
+        for (int kh = kh0; kh < kh1; kh++)
+            for (int kw = kw0; kw < kw1; kw++) {
+                const vec value = load(x + kh * row + kw * col + v);
+                /* `!(value <= best)` is also true of a NaN, which then stays: nothing is greater, nothing replaces it. */
+                const ivec wins = ~(value <= best) & (best == best);
+                best = choose(wins, value, best);
+                if (argmax)
+                    at = (wins & (kh * KW + kw)) | (~wins & at);
+            }
+        store(y + v, best);
+        if (argmax)
+            for (int l = 0; l < VL; l++)
+                argmax[v + l] = (uint8_t)at[l];
+    }
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* First tap inside the picture, and the first behind it, of a window that starts at `start`. */
+static int first_tap(int start, int dilation)
+{
+    return start < 0 ? (-start + dilation - 1) / dilation : 0;
+}
+
+static int end_tap(int start, int dilation, int taps, int size)
+{
+    return smaller(taps, (size - start + dilation - 1) / dilation);
+}
+
 static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OH, int OW, const window *win)
 {
-    const int KH = win->kernel[0], KW = win->kernel[1];
-    for (int oh = 0; oh < OH; oh++)
+    const ptrdiff_t row = win->dilation[0] * x.row, col = win->dilation[1] * x.col;
+    for (int oh = 0; oh < OH; oh++) {
+        const int top = oh * win->stride[0] - win->pad[0], kh0 = first_tap(top, win->dilation[0]);
+        const int kh1 = end_tap(top, win->dilation[0], win->kernel[0], H), KW = win->kernel[1];
         for (int ow = 0; ow < OW; ow++) {
-            /* The window's first row and column inside the picture; padding is never read. */
-            const int top = oh * win->stride[0] - win->pad[0], left = ow * win->stride[1] - win->pad[1];
-            int kh0 = top < 0 ? (-top + win->dilation[0] - 1) / win->dilation[0] : 0;
-            int kw0 = left < 0 ? (-left + win->dilation[1] - 1) / win->dilation[1] : 0;
-            for (int v = 0; v < BLOCK / VL; v++) {
-                vec best = (vec){0} - INFINITY;
-                ivec at = (ivec){0} + (kh0 * KW + kw0);
-                for (int kh = kh0; kh < KH && top + kh * win->dilation[0] < H; kh++)
-                    for (int kw = kw0; kw < KW && left + kw * win->dilation[1] < W; kw++) {
-                        vec value = load(x.p + (top + kh * win->dilation[0]) * x.row +
-                                         (left + kw * win->dilation[1]) * x.col + v * VL);
-                        ivec wins = (value > best) | ((value != value) & (best == best));
-                        best = choose(wins, value, best);
-                        at = (wins & (kh * KW + kw)) | (~wins & at);
-                    }
-                store(y.p + oh * y.row + ow * y.col + v * VL, best);
-                if (argmax)
-                    for (int l = 0; l < VL; l++)
-                        argmax[(oh * OW + ow) * BLOCK + v * VL + l] = (uint8_t)at[l];
-            }
+            const int left = ow * win->stride[1] - win->pad[1], kw0 = first_tap(left, win->dilation[1]);
+            const int kw1 = end_tap(left, win->dilation[1], KW, W);
+            float *to = y.p + oh * y.row + ow * y.col;
+            const float *from = x.p + top * x.row + left * x.col;
+            if (argmax)
+                maxpool_window(to, argmax + (oh * OW + ow) * BLOCK, from, row, col, kh0, kh1, kw0, kw1, KW);
+            else
+                maxpool_window(to, NULL, from, row, col, kh0, kh1, kw0, kw1, KW);
         }
+    }
 }
 
 const kernels KERNELS = {
