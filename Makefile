@@ -39,7 +39,9 @@ KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6
 KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -march=x86-64-v3
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -march=x86-64-v4 -mprefer-vector-width=512
 
-PROGRAM_SRC := cam/main.c cam/options.c cam/report.c
+PROGRAM_SRC := $(addprefix cam/,main.c run.c options.c output.c report.c json_writer.c interrupt.c)
+HEADERS     := engine/engine.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain file image map metadata \
+               methods npy picture resize transform)
 LIB_SRC     := $(filter-out $(PROGRAM_SRC) engine/kernels.c,$(wildcard engine/*.c weights/*.c cam/*.c))
 LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o)
 PROGRAM_OBJ := $(PROGRAM_SRC:%.c=$(BUILD)/%.o)
@@ -80,9 +82,9 @@ demo: camrun
 	./camrun cam/demo/shapes.png --weights weights/shapes.bin --panel -o demo.png
 
 check: check-build
-	sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
+	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
 check-c: check-build
-	sh tests/run.sh $(TEST_BIN)
+	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN)
 check-build: camrun $(TEST_BIN)
 
 install: camrun $(BUILD)/libcamrun.a

@@ -192,6 +192,32 @@ void cr_net_free(cr_net *net)
 
 /* ---- names ---- */
 
+enum { NEAR_COUNT = 6, NEAR_SIZE = NEAR_COUNT * (CR_NAME_SIZE + 2) };
+
+/* Lists the modules that begin most like `name`: "layer1, layer2, layer3, layer4" for "layer5". */
+static void list_near(const cr_net *net, const char *name, char near[NEAR_SIZE])
+{
+    size_t best = 0;
+    for (int i = 1; i < net->n_nodes; i++) {
+        size_t common = 0;
+        while (name[common] && net->nodes[i].name[common] == name[common])
+            common++;
+        best = common > best ? common : best;
+    }
+    char last[CR_NAME_SIZE] = "";
+    near[0] = '\0';
+    for (int i = 1, listed = 0; i < net->n_nodes && listed < NEAR_COUNT; i++) {
+        const char *node = net->nodes[i].name;
+        char module[CR_NAME_SIZE];
+        if (strncmp(node, name, best) != 0)
+            continue;
+        snprintf(module, sizeof module, "%.*s", (int)(best + strcspn(node + best, ".")), node);
+        if (strcmp(module, last) == 0)
+            continue;
+        strcat(strcat(near, listed++ ? ", " : ""), strcpy(last, module));
+    }
+}
+
 int cr_net_find(const cr_net *net, const char *name, cr_error *err)
 {
     size_t length = strlen(name);
@@ -206,19 +232,8 @@ int cr_net_find(const cr_net *net, const char *name, cr_error *err)
     if (inside >= 0)
         return inside;
 
-    /* Name the layers that share the longest beginning with what was asked for. */
-    char near[4 * (CR_NAME_SIZE + 2)] = "";
-    size_t best = 0;
-    for (int i = 1; i < net->n_nodes; i++) {
-        size_t common = 0;
-        while (common < length && net->nodes[i].name[common] == name[common])
-            common++;
-        best = common > best ? common : best;
-    }
-    for (int i = 1, listed = 0; i < net->n_nodes && listed < 4; i++)
-        if (strncmp(net->nodes[i].name, name, best) == 0 && (best || strchr(net->nodes[i].name, '.') == NULL)) {
-            strcat(strcat(near, listed++ ? ", " : ""), net->nodes[i].name);
-        }
+    char near[NEAR_SIZE];
+    list_near(net, name, near);
     cr_fail(err, "%s has no layer '%.60s'; near it: %s (--list-layers shows them all)", net->arch, name, near);
     return -1;
 }
