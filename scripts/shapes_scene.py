@@ -223,11 +223,12 @@ def develop(rng, image):
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def random_scene(rng, size, n_objects):
+def random_scene(rng, size, n_objects, difficulty=1.0):
     """A picture (size, size, 3) of bytes with up to n_objects of different classes (fewer where there is no room);
-    returns it with [(class index, mask (size, size))]."""
+    returns it with [(class index, mask (size, size))]. A difficulty of 0 means large objects and little else."""
     image = ground(rng, size, size)
-    smallest, largest = 0.1 * size ** 0.9, {1: 0.42, 2: 0.3, 3: 0.24}[n_objects] * size
+    largest = {1: 0.42, 2: 0.3, 3: 0.24}[n_objects] * size
+    smallest = largest * (0.8 - 0.45 * difficulty)
     taken = []  # (x, y, radius) of what has been placed
 
     def free_place(radius):
@@ -240,22 +241,46 @@ def random_scene(rng, size, n_objects):
 
     wanted = []
     for label in rng.permutation(len(CLASSES))[:n_objects]:
-        radius = np.exp(rng.uniform(np.log(1.3 * smallest), np.log(largest)))
+        radius = np.exp(rng.uniform(np.log(smallest), np.log(largest)))
         place = free_place(radius)
         if place:
             wanted.append((int(label), place, radius))
-    for _ in range(rng.integers(0, 5)):
-        radius = rng.uniform(smallest, 0.22 * size)
+    for _ in range(round(difficulty * rng.integers(0, 5))):
+        radius = rng.uniform(0.06, 0.22) * size
         place = free_place(radius)
         if place:
             draw_object(rng, image, "blob" if rng.random() < 0.65 else "bar", place, radius, rng.uniform(0, 2 * np.pi))
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(round(difficulty * rng.integers(0, 4))):
         scribble(rng, image, 0.15 * size)
     objects = []
     for label, place, radius in wanted:
         mask = draw_object(rng, image, CLASSES[label], place, radius, rng.uniform(0, 2 * np.pi),
                            squeeze=rng.uniform(0.78, 1))
         objects.append((label, mask > 0.5))
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * difficulty:
         scribble(rng, image, 0.15 * size)
     return develop(rng, image), objects
+
+
+def demo_scene(width=480, height=360):
+    """The picture of the demo: a star, a heart and a ring among odds and ends on a wooden table. Bytes (H, W, 3)."""
+    rng = np.random.default_rng(12)
+    # Planks: a grain drawn out along the table, and a dark joint between every two.
+    rows = np.arange(height) / 60 % 1
+    grain = 0.55 * smooth_noise(rng, height, width, 1)
+    lines = Image.fromarray(rng.uniform(-1, 1, (height // 2, 7)).astype(np.float32)).resize((width, height), Image.BICUBIC)
+    grain = grain + 0.5 * np.asarray(lines) + 0.35 * np.sin(np.arange(height) / 60 // 1 * 2.4)[:, None]
+    dark, light = np.array([0.42, 0.27, 0.16], np.float32), np.array([0.72, 0.52, 0.34], np.float32)
+    image = mix(dark, light, np.clip(0.5 + 0.35 * grain, 0, 1))
+    image *= np.where((rows < 0.035)[:, None, None], 0.55, 1).astype(np.float32)
+
+    for name, centre, radius, angle, colour in [
+            ("blob", (70, 60), 38, 0.4, (0.35, 0.45, 0.30)),
+            ("bar", (66, 270), 62, 0.5, (0.85, 0.75, 0.25)),
+            ("blob", (424, 290), 44, 2.0, (0.30, 0.42, 0.55)),
+            ("bar", (428, 110), 58, -0.35, (0.25, 0.25, 0.30)),
+            ("star", (168, 118), 66, 0.25, (0.95, 0.78, 0.12)),
+            ("heart", (318, 132), 62, -0.3, (0.85, 0.12, 0.18)),
+            ("ring", (232, 268), 60, 0.0, (0.16, 0.62, 0.62))]:
+        draw_object(rng, image, name, centre, radius, angle, squeeze=0.95, colour=np.array(colour, np.float32))
+    return develop(rng, image)

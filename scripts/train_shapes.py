@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 import convert_torchvision as networks
 import safetensors_file
@@ -26,23 +25,19 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 TRAINING, HELD_OUT, TWO_OBJECTS = 1, 2, 3  # seeds of disjoint sets of pictures
 
 
-class Scenes(Dataset):
-    """Picture i of a set is a function of (seed, i) alone. Its target is uniform over the classes in it."""
-
-    def __init__(self, seed, first, count, size, most_objects):
-        self.seed, self.first, self.count, self.size, self.most_objects = seed, first, count, size, most_objects
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, i):
-        rng = np.random.default_rng([self.seed, self.first + i])
-        n_objects = 1 if rng.random() < 0.5 else int(rng.integers(1, self.most_objects + 1))
-        picture, objects = shapes_scene.random_scene(rng, self.size, n_objects)
-        target = torch.zeros(len(CLASSES))
+def draw(seed, first, count, size, most_objects, difficulty=1.0):
+    """Pictures (count, 3, size, size) of bytes and targets (count, classes), uniform over the classes in a picture.
+    Each picture is a function of the seed and its number alone."""
+    pictures = torch.empty(count, 3, size, size, dtype=torch.uint8)
+    targets = torch.zeros(count, len(CLASSES))
+    for i in range(count):
+        rng = np.random.default_rng([seed, first + i])
+        n_objects = 1 if rng.random() < 0.5 else int(rng.integers(1, most_objects + 1))
+        picture, objects = shapes_scene.random_scene(rng, size, n_objects, difficulty)
+        pictures[i] = torch.from_numpy(picture).permute(2, 0, 1)
         for label, _ in objects:
-            target[label] = 1 / len(objects)
-        return torch.from_numpy(picture).permute(2, 0, 1), target
+            targets[i, label] = 1 / len(objects)
+    return pictures, targets
 
 
 def normalize(pictures):
@@ -53,44 +48,63 @@ def normalize(pictures):
 
 # ---- training ----
 
-def train_stage(model, size, batch, steps, rate, first):
-    """One cycle of the learning rate over fresh pictures of one size."""
-    scenes = Scenes(TRAINING, first, steps * batch, size, most_objects=3)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
-    model.train()
-    begin, mean_loss = time.monotonic(), None
-    for step, (pictures, targets) in enumerate(DataLoader(scenes, batch, num_workers=2, prefetch_factor=4), 1):
-        loss = functional.cross_entropy(model(normalize(pictures)), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
-        if step % 50 == 0:
-            print(f"{size} px, step {step} of {steps}: loss {mean_loss:.3f}, {time.monotonic() - begin:.0f} s",
-                  flush=True)
-    model.eval()
+# Small shapes among clutter teach a network nothing before it knows large ones: first easy pictures, then hard ones.
+# Size, objects at most, difficulty, pictures, times each is seen, largest learning rate.
+STAGES = [
+    (112, 1, 0.0, 4000, 3, 2e-3),
+    (128, 3, 0.5, 8000, 3, 2e-3),
+    (128, 3, 1.0, 16000, 4, 2e-3),
+    (SIZE, 3, 1.0, 3000, 3, 5e-4),
+]
+BATCH = 32
+
+
+def disguise(pictures):
+    """Mirrors, turns and exchanges colours, which no class minds."""
+    if torch.rand(()) < 0.5:
+        pictures = pictures.flip(3)
+    if torch.rand(()) < 0.5:
+        pictures = pictures.transpose(2, 3)
+    if torch.rand(()) < 0.5:
+        pictures = pictures.flip(2)
+    return pictures[:, torch.randperm(3)]
 
 
 def train():
     torch.manual_seed(0)
-    model = networks.create_model("resnet18", classes=len(CLASSES), width=WIDTH)
-    train_stage(model, 128, 64, 1000, 4e-3, first=0)
-    train_stage(model, SIZE, 32, 240, 1e-3, first=64 * 1000)
-    return model
+    # With so few channels, a processor is faster when they come last.
+    model = networks.create_model("resnet18", classes=len(CLASSES), width=WIDTH).to(memory_format=torch.channels_last)
+    model.train()
+    drawn, begin = 0, time.monotonic()
+    for size, most_objects, difficulty, count, passes, rate in STAGES:
+        pictures, targets = draw(TRAINING, drawn, count, size, most_objects, difficulty)
+        drawn += count
+        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
+        steps = passes * (count // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+        for number in range(passes):
+            total = 0
+            for batch in torch.randperm(count)[:count // BATCH * BATCH].view(-1, BATCH):
+                x = normalize(disguise(pictures[batch])).contiguous(memory_format=torch.channels_last)
+                loss = functional.cross_entropy(model(x), targets[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                total += loss.item()
+            print(f"{size} px, difficulty {difficulty}, pass {number + 1} of {passes}: mean loss "
+                  f"{total / (count // BATCH):.3f}, {time.monotonic() - begin:.0f} s", flush=True)
+    return model.eval()
 
 
 # ---- testing ----
 
 def accuracy(model, count=1000):
     """Share of held-out pictures of one object whose class has the largest logit."""
-    scenes = Scenes(HELD_OUT, 0, count, SIZE, most_objects=1)
-    hits = 0
+    pictures, targets = draw(HELD_OUT, 0, count, SIZE, most_objects=1)
     with torch.no_grad():
-        for pictures, targets in DataLoader(scenes, 50):
-            hits += (model(normalize(pictures)).argmax(1) == targets.argmax(1)).sum().item()
-    return hits / count
+        logits = torch.cat([model(normalize(part)) for part in pictures.split(50)])
+    return (logits.argmax(1) == targets.argmax(1)).float().mean().item()
 
 
 def grad_cam(model, layer, x, label):
@@ -135,7 +149,7 @@ def main():
     task.add_argument("--test", metavar="F.bin", help="test weights")
     task.add_argument("--demo", metavar="F.png", help="draw the demo picture")
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the layers are so small that threads mostly wait for each other
     if args.demo:
         Image.fromarray(shapes_scene.demo_scene()).save(args.demo, optimize=True)
         return
