@@ -206,6 +206,32 @@ static void test_networks_of_one_width(void **state)
     free_subject(&s);
 }
 
+/* What lies between fusing nothing and keeping nothing: values without gradients, one by one; and the gradients of all
+ * ReLUs, behind which fused steps still need what the ReLU lets through. */
+static void test_partly_fused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SUBJECTS; i++) {
+        subject s = subject_at(i);
+        for (int isa = 0; use_isa(isa); isa++) {
+            cr_request request = request_of(&s);
+            request.n_keep = 1;
+            for (int node = 0; node < s.net->n_nodes; node++) {
+                if (!is_sampled(&s, node) && node > 8)
+                    continue;
+                request.keep = &node;
+                check_request(s.oracle, &request, s.x, NULL, TOLERANCE, NULL, NULL);
+            }
+            request.keep = s.kinks;
+            request.n_keep = s.n_kinks;
+            request.grad = s.kinks;
+            request.n_grad = s.n_kinks;
+            check_request(s.oracle, &request, s.x, s.seed, TOLERANCE, NULL, NULL);
+        }
+        free_subject(&s);
+    }
+}
+
 /* For every node: a plan that stops there, against the oracle; and the same one that keeps nothing else, bit for bit. */
 static void test_backward_stops_at_every_node(void **state)
 {
@@ -427,12 +453,13 @@ static void test_arena(void **state)
             for (int node = 0; node < s.net->n_nodes; node++) {
                 if (!is_sampled(&s, node))
                     continue;
-                const int grads[] = {node, last};
+                /* a node, the end of a fused step behind it (the same for the last ones), and the seed's */
+                const int grads[] = {node, s.kinks[s.n_kinks - 1], last};
                 cr_request request = request_of(&s);
                 request.keep = &input;
                 request.n_keep = 1;
                 request.grad = grads;
-                request.n_grad = 2;
+                request.n_grad = 3;
                 run r = start(s.net, &request);
                 check_places(r.plan);
                 cr_tape_forward(r.tape, s.x);
@@ -610,6 +637,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_values_and_gradients, one_thread),
         cmocka_unit_test_setup(test_networks_of_one_width, one_thread),
+        cmocka_unit_test_setup(test_partly_fused, one_thread),
         cmocka_unit_test_setup(test_backward_stops_at_every_node, one_thread),
         cmocka_unit_test_setup(test_same_bits_for_any_threads_and_again, one_thread),
         cmocka_unit_test_setup(test_same_bits_in_any_batch, one_thread),
