@@ -166,6 +166,7 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
         .n_taps = part->taps[0] * part->taps[1],
         .w = part->w,
         .w_step = k->oc_tile,
+        .ahead_step = (ptrdiff_t)call->x->block * BLOCK,
         .bias = call->bias,
         .y = tensor_map(call->arena, call->y, 0),
         .out_blocks = call->y->blocks,
@@ -185,7 +186,7 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
     const int tiles = (call->y->C + k->oc_tile - 1) / k->oc_tile, OH = part->count[0];
     const size_t weight_size = (size_t)tiles * (size_t)k->oc_tile * (size_t)call->x->C * (size_t)task.n_taps;
     const bool tiles_outer = weight_size > (size_t)call->x->image;
-    const int row_chunk = tiles_outer ? (OH + 1) / 2 : 4;
+    const int row_chunk = !tiles_outer ? 4 : tiles >= 4 * plan->threads ? OH : (OH + 1) / 2;
     const int chunks = (OH + row_chunk - 1) / row_chunk, pieces = tiles * chunks;
 
 #pragma omp parallel for schedule(static) num_threads(plan->threads)
@@ -194,7 +195,7 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
         const int tile = tiles_outer ? piece / chunks : piece % tiles;
         const int row0 = (tiles_outer ? piece % chunks : piece / tiles) * row_chunk;
         conv_task image = task;
-        image.next = image.x.p += n * call->x->image;
+        image.x.p += n * call->x->image;
         image.y.p += n * call->y->image;
         if (call->add)
             image.add.p += n * call->add->image;

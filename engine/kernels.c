@@ -41,8 +41,8 @@ INLINE vec relu_vec(vec v)
 
 /* R rows x P pixels x OC_TILE channels. R, P and col (x.col) are constants in every call, so the loops over them
  * unroll and acc lives in registers. */
-INLINE void conv_tile(const conv_task *task, const float *w, const float *x, float *y, const float *add, int oc0, int R,
-                      int P, ptrdiff_t col)
+INLINE void conv_tile(const conv_task *task, const float *w, const float *x, const float *ahead, float *y,
+                      const float *add, int oc0, int R, int P, ptrdiff_t col)
 {
     vec acc[MOST_PIXELS][OC_VECS];
     for (int v = 0; v < OC_VECS; v++) {
@@ -51,12 +51,11 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, flo
             acc[p][v] = bias;
     }
 
-    const float *ahead = task->next + (x - task->x.p);
-    for (int block = 0; block < task->n_in; block++, x += task->x.block, ahead += task->x.block)
-        for (int t = 0; t < task->n_taps; t++) {
+    for (int block = 0; block < task->n_in; block++, x += task->x.block)
+        for (int t = 0; t < task->n_taps; t++, ahead += task->ahead_step) {
             const float *at = x + task->tap[t];
             for (int ic = 0; ic < task->in_block; ic++, at++, w += task->w_step) {
-                __builtin_prefetch(ahead + ic * col);
+                __builtin_prefetch(ahead + ic * BLOCK);
                 vec weight[OC_VECS];
                 for (int v = 0; v < OC_VECS; v++)
                     weight[v] = load(w + v * VL);
@@ -88,12 +87,12 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, flo
 #define TILE_CASE(R, P)                                   \
     case P:                                               \
         if (P * R <= TILE_PIXELS)                         \
-            conv_tile(task, w, x, y, add, oc0, R, P, col);\
+            conv_tile(task, w, x, ahead, y, add, oc0, R, P, col);\
         break;
 
 /* One tile of R rows x width pixels, width <= TILE_PIXELS / R. */
-INLINE void conv_width(const conv_task *task, const float *w, const float *x, float *y, const float *add, int oc0, int R,
-                       int width, ptrdiff_t col)
+INLINE void conv_width(const conv_task *task, const float *w, const float *x, const float *ahead, float *y,
+                       const float *add, int oc0, int R, int width, ptrdiff_t col)
 {
     switch (width) {
         TILE_CASE(R, 1) TILE_CASE(R, 2) TILE_CASE(R, 3) TILE_CASE(R, 4) TILE_CASE(R, 5) TILE_CASE(R, 6) TILE_CASE(R, 7)
@@ -102,12 +101,24 @@ INLINE void conv_width(const conv_task *task, const float *w, const float *x, fl
     }
 }
 
+/* What a tile fetches into the cache while it computes, one cache line per input channel: its place in the x of the next
+ * call, or, by the first tiles of a call, the weights of the next call. */
+INLINE const float *next_lines(const conv_task *task, const float *w, const float *x, int pass)
+{
+    if (task->next_x)
+        return task->next_x + (x - task->x.p);
+    const ptrdiff_t channels = (ptrdiff_t)task->n_in * task->n_taps * task->in_block;
+    const ptrdiff_t from = pass * channels * BLOCK, end = channels * task->w_step;
+    return from < end ? w + end + from : w;
+}
+
 /* Rows are cut into tiles of nearly equal width; narrow maps take two rows in one tile. */
 INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdiff_t col)
 {
     const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * task->w_step;
     const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
+    int pass = 0;
     for (int oh = row0; oh < row1;) {
         bool two = 2 * OW <= TILE_PIXELS && oh + 1 < row1;
         for (int i = 0; i < tiles; i++) {
@@ -115,10 +126,11 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdi
             const float *x = mx->p + oh * mx->row + ow * col;
             const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
             float *y = my->p + oh * my->row + ow * my->col;
+            const float *ahead = next_lines(task, w, x, pass++);
             if (two)
-                conv_width(task, w, x, y, add, oc0, 2, width, col);
+                conv_width(task, w, x, ahead, y, add, oc0, 2, width, col);
             else
-                conv_width(task, w, x, y, add, oc0, 1, width, col);
+                conv_width(task, w, x, ahead, y, add, oc0, 1, width, col);
         }
         oh += two ? 2 : 1;
     }
@@ -137,10 +149,10 @@ static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
             const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
             float *y = my->p + oh * my->row + ow * my->col;
             if (ow + ANY_STEP_PIXELS <= task->OW) {
-                conv_tile(task, w, x, y, add, tile * OC_TILE, 1, ANY_STEP_PIXELS, mx->col);
+                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, ANY_STEP_PIXELS, mx->col);
                 ow += ANY_STEP_PIXELS;
             } else {
-                conv_tile(task, w, x, y, add, tile * OC_TILE, 1, 1, mx->col);
+                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, 1, mx->col);
                 ow++;
             }
         }

@@ -34,7 +34,10 @@ typedef struct map {
  * are the positions of the kernel seen from dx (see conv.c). */
 typedef struct conv_task {
     map x;              /* row and col step from one output pixel's first tap to the next output pixel's */
-    const float *next;  /* the x.p of a call to come, fetched into the cache meanwhile; or this one's */
+    /* What to fetch into the cache meanwhile: the x of the next call where its p is given, else the weights of the
+     * next tile. ahead_step: floats to go on by after every tap. */
+    const float *next_x;
+    ptrdiff_t ahead_step;
     int in_block;       /* channels in a block of x: 16, or 1 where x is plain */
     int n_in;           /* channel blocks of x */
     const int32_t *tap; /* n_taps offsets from x's pixel, in floats; may be negative */

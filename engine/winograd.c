@@ -113,7 +113,8 @@ static void multiply_and_write(const cr_plan *plan, const winograd_shape *s, con
             const map sums = {M + p * s->M_point, (ptrdiff_t)count * BLOCK, 0, BLOCK};
             const conv_task task = {
                 .x = {from, (ptrdiff_t)s->group * BLOCK, 0, BLOCK},
-                .next = p + 1 < s->points ? from + s->V_point : from + (CHUNK_BLOCKS * s->group * BLOCK) - p * s->V_point,
+                .ahead_step = (ptrdiff_t)s->group * BLOCK,
+                .next_x = p + 1 < s->points ? from + s->V_point : from + (CHUNK_BLOCKS * s->group * BLOCK) - p * s->V_point,
                 .in_block = BLOCK,
                 .n_in = blocks,
                 .tap = no_offset,
