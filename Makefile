@@ -79,7 +79,7 @@ bench: $(BUILD)/bench/bench
 	$< --layers
 
 demo: camrun
-	./camrun cam/demo/shapes.png --weights weights/shapes.bin --panel -o demo.png
+	./camrun cam/demo/shapes.png --weights weights/shapes.bin --no-crop --class star --panel -o demo.png
 
 check: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
