@@ -91,17 +91,21 @@ static void widen_halo(const conv_part *part, const int shape[3], int halo[2])
         }
 }
 
-/* F(4x4,3x3) pays where an image has enough tiles to share the transformed weights and few hang over the edge. The choice
- * never depends on the batch or the threads, so bits do not either. Measured: bench/LOG.md. */
-static int choose_winograd(const cr_plan *plan, const conv_part *part, const int stride[2], const tensor *x)
+/* Square kernels of 3 or 5 taps and stride 1, where an image has enough tiles to share the transformed weights and few of
+ * them hang over the edge. The choice never depends on the batch or the threads, so bits do not either. Measured:
+ * bench/LOG.md. */
+static bool choose_winograd(const cr_plan *plan, const conv_part *part, const int stride[2], const tensor *x)
 {
-    for (int axis = 0; axis < 2; axis++)
-        if (stride[axis] != 1 || part->taps[axis] != 3 || part->offset[axis][1] != part->offset[axis][0] + 1 ||
-            part->offset[axis][2] != part->offset[axis][0] + 2)
-            return 0;
-    if (plan->direct || x->block != BLOCK)
-        return 0;
-    return part->count[0] > 8 && part->count[1] > 8 ? 4 : 0;
+    if (plan->direct || x->block != BLOCK || part->taps[0] != part->taps[1] || (part->taps[0] != 3 && part->taps[0] != 5))
+        return false;
+    for (int axis = 0; axis < 2; axis++) {
+        if (stride[axis] != 1 || part->count[axis] <= 8)
+            return false;
+        for (int t = 1; t < part->taps[axis]; t++)
+            if (part->offset[axis][t] != part->offset[axis][0] + t) /* dilated */
+                return false;
+    }
+    return true;
 }
 
 bool conv_plan_halos(cr_plan *plan, step *s)

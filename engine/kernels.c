@@ -181,153 +181,148 @@ static void conv(const conv_task *task, int tile, int row0, int row1)
     }
 }
 
-/* ---- Winograd's minimal filtering for 3x3 kernels (Lavin & Gray, arXiv:1509.09308) ----
+/* ---- Winograd's minimal filtering (Lavin & Gray, arXiv:1509.09308) ----
  *
- * F(m x m, 3x3) makes m x m outputs from an (m+2) x (m+2) patch d of the input with (m+2)^2 multiplications per channel
- * pair instead of 9 m^2:
+ * F(m x m, r x r) makes m x m outputs of an r x r kernel from an (m+r-1) x (m+r-1) patch d of the input with (m+r-1)^2
+ * multiplications per channel pair instead of m^2 r^2:
  *
  *     Y = A^T [ (G g G^T) . (B^T d B) ] A          . is elementwise, summed over input channels
  *
- * The matrices come from polynomial interpolation (Toom-Cook) at m+1 points p_i and infinity: rows of A^T are powers of
- * p_i; row i of G is (1, p_i, p_i^2) / prod_{l != i} (p_i - p_l); row i of B^T holds the coefficients of
- * prod_{l != i} (x - p_l). m = 2 uses the points 0, 1, -1; m = 4 uses 0, +-sqrt(1/2), +-sqrt(2), whose products stay near 1,
- * which keeps the rounding error small. Each function below is one matrix times one column. */
+ * The matrices come from polynomial interpolation (Toom-Cook) at m+r-2 points p_i and infinity: row j of A^T holds the
+ * p_i^j, j < m; row i of G is (1, p_i, .., p_i^(r-1)) / prod_{l != i} (p_i - p_l); row i of B^T holds the coefficients of
+ * prod_{l != i} (x - p_l). Here m + r - 1 = 6: the points are 0, +-sqrt(1/2), +-sqrt(2), whose products stay near 1, which
+ * keeps the rounding error small, and F(4x4,3x3) and F(2x2,5x5) share B. Each apply_ is one matrix times one column. */
+
+enum { SIDE = WINOGRAD_SIDE };
 
 static const float ROOT_HALF = 0.70710678118654752f, ROOT_TWO = 1.41421356237309505f;
 
-INLINE void apply_B(vec r[6], const vec d[6], int m) /* r = B^T d */
+INLINE void apply_B(vec r[SIDE], const vec d[SIDE]) /* r = B^T d */
 {
-    if (m == 2) {
-        r[0] = d[0] - d[2];
-        r[1] = d[2] + d[1];
-        r[2] = d[2] - d[1];
-        r[3] = d[3] - d[1];
-    } else {
-        const vec even_half = d[4] - 2.0f * d[2], odd_half = ROOT_HALF * (d[3] - 2.0f * d[1]);
-        const vec even_two = d[4] - 0.5f * d[2], odd_two = ROOT_TWO * (d[3] - 0.5f * d[1]);
-        r[0] = d[0] - 2.5f * d[2] + d[4];
-        r[1] = even_half + odd_half;
-        r[2] = even_half - odd_half;
-        r[3] = even_two + odd_two;
-        r[4] = even_two - odd_two;
-        r[5] = d[5] - 2.5f * d[3] + d[1];
-    }
+    const vec even_half = d[4] - 2.0f * d[2], odd_half = ROOT_HALF * (d[3] - 2.0f * d[1]);
+    const vec even_two = d[4] - 0.5f * d[2], odd_two = ROOT_TWO * (d[3] - 0.5f * d[1]);
+    r[0] = d[0] - 2.5f * d[2] + d[4];
+    r[1] = even_half + odd_half;
+    r[2] = even_half - odd_half;
+    r[3] = even_two + odd_two;
+    r[4] = even_two - odd_two;
+    r[5] = d[5] - 2.5f * d[3] + d[1];
 }
 
-INLINE void apply_G(vec r[6], vec g0, vec g1, vec g2, int m) /* r = G g */
+INLINE void apply_G(vec r[SIDE], const vec g[5], int taps) /* r = G g */
 {
-    if (m == 2) {
-        const vec even = 0.5f * (g0 + g2), odd = 0.5f * g1;
-        r[0] = g0;
-        r[1] = even + odd;
-        r[2] = even - odd;
-        r[3] = g2;
-    } else {
-        const vec even_half = (g0 + 0.5f * g2) * (-1.0f / 1.5f), odd_half = g1 * (-ROOT_HALF / 1.5f);
-        const vec even_two = (g0 + 2.0f * g2) * (1.0f / 6.0f), odd_two = g1 * (ROOT_TWO / 6.0f);
-        r[0] = g0;
-        r[1] = even_half + odd_half;
-        r[2] = even_half - odd_half;
-        r[3] = even_two + odd_two;
-        r[4] = even_two - odd_two;
-        r[5] = g2;
+    /* Even and odd powers of p, at p^2 = 1/2 and p^2 = 2. */
+    vec even_half = g[0] + 0.5f * g[2], odd_half = g[1], even_two = g[0] + 2.0f * g[2], odd_two = g[1];
+    if (taps == 5) {
+        even_half += 0.25f * g[4];
+        odd_half += 0.5f * g[3];
+        even_two += 4.0f * g[4];
+        odd_two += 2.0f * g[3];
     }
+    even_half *= -1.0f / 1.5f;
+    odd_half *= -ROOT_HALF / 1.5f;
+    even_two *= 1.0f / 6.0f;
+    odd_two *= ROOT_TWO / 6.0f;
+    r[0] = g[0];
+    r[1] = even_half + odd_half;
+    r[2] = even_half - odd_half;
+    r[3] = even_two + odd_two;
+    r[4] = even_two - odd_two;
+    r[5] = g[taps - 1];
 }
 
-INLINE void apply_A(vec y[4], const vec r[6], int m) /* y = A^T r */
+INLINE void apply_A(vec y[4], const vec r[SIDE], int m) /* y = A^T r */
 {
+    const vec even_half = r[1] + r[2], odd_half = r[1] - r[2], even_two = r[3] + r[4], odd_two = r[3] - r[4];
+    y[0] = r[0] + even_half + even_two;
+    y[1] = ROOT_HALF * odd_half + ROOT_TWO * odd_two;
     if (m == 2) {
-        y[0] = r[0] + r[1] + r[2];
-        y[1] = r[1] - r[2] + r[3];
+        y[1] += r[5];
     } else {
-        const vec even_half = r[1] + r[2], odd_half = r[1] - r[2], even_two = r[3] + r[4], odd_two = r[3] - r[4];
-        y[0] = r[0] + even_half + even_two;
-        y[1] = ROOT_HALF * odd_half + ROOT_TWO * odd_two;
         y[2] = 0.5f * even_half + 2.0f * even_two;
         y[3] = (0.5f * ROOT_HALF) * odd_half + (2.0f * ROOT_TWO) * odd_two + r[5];
     }
 }
 
-INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols, int m)
+INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols)
 {
-    const int side = m + 2;
     for (int v = 0; v < BLOCK; v += VL) {
-        vec half[6][6]; /* [column][row of B^T d] */
-        for (int j = 0; j < side; j++) {
-            vec d[6] = {0};
-            for (int i = 0; i < side; i++)
+        vec half[SIDE][SIDE]; /* [column][row of B^T d] */
+        for (int j = 0; j < SIDE; j++) {
+            vec d[SIDE] = {0};
+            for (int i = 0; i < SIDE; i++)
                 if (i < rows && j < cols)
                     d[i] = load(x + i * row + j * BLOCK + v);
-            apply_B(half[j], d, m);
+            apply_B(half[j], d);
         }
-        for (int i = 0; i < side; i++) {
-            vec d[6], r[6];
-            for (int j = 0; j < side; j++)
+        for (int i = 0; i < SIDE; i++) {
+            vec d[SIDE], r[SIDE];
+            for (int j = 0; j < SIDE; j++)
                 d[j] = half[j][i];
-            apply_B(r, d, m);
-            for (int j = 0; j < side; j++)
-                store(V + (i * side + j) * point + v, r[j]);
+            apply_B(r, d);
+            for (int j = 0; j < SIDE; j++)
+                store(V + (i * SIDE + j) * point + v, r[j]);
         }
     }
 }
 
-static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols, int m)
+static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols)
 {
-    if (m == 4 && rows >= 6 && cols >= 6)
-        transform_input(V, point, x, row, 6, 6, 4);
-    else if (m == 4)
-        transform_input(V, point, x, row, rows, cols, 4);
-    else if (rows >= 4 && cols >= 4)
-        transform_input(V, point, x, row, 4, 4, 2);
+    if (rows >= SIDE && cols >= SIDE)
+        transform_input(V, point, x, row, SIDE, SIDE);
     else
-        transform_input(V, point, x, row, rows, cols, 2);
+        transform_input(V, point, x, row, rows, cols);
 }
 
-INLINE void transform_weights(float *U, const float *w, int m)
+INLINE void transform_weights(float *U, const float *w, int taps)
 {
-    const int side = m + 2;
+    const ptrdiff_t tap = BLOCK * OC_TILE;
     for (int ic = 0; ic < BLOCK; ic++)
         for (int v = 0; v < OC_TILE; v += VL) {
-            const float *g = w + ic * OC_TILE + v;
-            const ptrdiff_t tap = BLOCK * OC_TILE;
-            vec half[3][6]; /* [kw][row of G g] */
-            for (int t = 0; t < 9; t++) /* nine streams are too many for the hardware to follow into the next block */
-                __builtin_prefetch(g + (9 + t) * tap);
-            for (int kw = 0; kw < 3; kw++)
-                apply_G(half[kw], load(g + kw * tap), load(g + (3 + kw) * tap), load(g + (6 + kw) * tap), m);
-            for (int i = 0; i < side; i++) {
-                vec r[6];
-                apply_G(r, half[0][i], half[1][i], half[2][i], m);
-                for (int j = 0; j < side; j++)
-                    store(U + (ic * side * side + i * side + j) * OC_TILE + v, r[j]);
+            const float *at = w + ic * OC_TILE + v;
+            for (int t = 0; t < taps * taps; t++) /* more streams than the hardware follows into the next block */
+                __builtin_prefetch(at + (taps * taps + t) * tap);
+            vec half[5][SIDE]; /* [kw][row of G g] */
+            for (int kw = 0; kw < taps; kw++) {
+                vec g[5];
+                for (int kh = 0; kh < taps; kh++)
+                    g[kh] = load(at + (kh * taps + kw) * tap);
+                apply_G(half[kw], g, taps);
+            }
+            for (int i = 0; i < SIDE; i++) {
+                vec g[5], r[SIDE];
+                for (int kw = 0; kw < taps; kw++)
+                    g[kw] = half[kw][i];
+                apply_G(r, g, taps);
+                for (int j = 0; j < SIDE; j++)
+                    store(U + (ic * SIDE * SIDE + i * SIDE + j) * OC_TILE + v, r[j]);
             }
         }
 }
 
-static void winograd_weights(float *U, const float *w, int m)
+static void winograd_weights(float *U, const float *w, int taps)
 {
-    if (m == 4)
-        transform_weights(U, w, 4);
+    if (taps == 3)
+        transform_weights(U, w, 3);
     else
-        transform_weights(U, w, 2);
+        transform_weights(U, w, 5);
 }
 
 INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
                              int cols, int m)
 {
-    const int side = m + 2;
     for (int v = 0; v < BLOCK; v += VL) {
-        vec half[6][4]; /* [column][row of A^T M] */
-        for (int j = 0; j < side; j++) {
-            vec r[6];
-            for (int i = 0; i < side; i++)
-                r[i] = load(M + (i * side + j) * task->point + v);
+        vec half[SIDE][4]; /* [column][row of A^T M] */
+        for (int j = 0; j < SIDE; j++) {
+            vec r[SIDE];
+            for (int i = 0; i < SIDE; i++)
+                r[i] = load(M + (i * SIDE + j) * task->point + v);
             apply_A(half[j], r, m);
         }
         const vec bias = task->bias ? load(task->bias + v) : (vec){0};
         for (int i = 0; i < m; i++) {
-            vec r[6], out[4];
-            for (int j = 0; j < side; j++)
+            vec r[SIDE], out[4];
+            for (int j = 0; j < SIDE; j++)
                 r[j] = half[j][i];
             apply_A(out, r, m);
             for (int j = 0; j < m; j++)

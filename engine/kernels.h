@@ -18,7 +18,7 @@
 
 #include "reference.h"
 
-enum { BLOCK = 16, MAX_OC_TILE = 32 };
+enum { BLOCK = 16, WINOGRAD_SIDE = 6, WINOGRAD_POINTS = WINOGRAD_SIDE * WINOGRAD_SIDE };
 
 typedef struct map {
     float *p;
@@ -54,7 +54,7 @@ typedef struct conv_task {
 
 /* What every tile of a Winograd convolution's output shares. */
 typedef struct winograd_output_task {
-    ptrdiff_t point;          /* step to the next of the (m+2)^2 points */
+    ptrdiff_t point;          /* step to the next of the 36 points */
     ptrdiff_t y_row, add_row; /* steps between rows; columns are BLOCK apart */
     const float *bias;        /* of these 16 channels, or NULL */
     bool relu;
@@ -67,13 +67,13 @@ typedef struct kernels {
     /* Rows row0 <= oh < row1 of output channels oc_tile * tile and up. */
     void (*conv)(const conv_task *task, int tile, int row0, int row1);
 
-    /* Winograd F(m x m, 3x3), m = 2 or 4, in terms of 16 channels of one tile. A point's element (p) lies `point` floats
-     * behind the one before. rows, cols: how much of the patch or tile lies inside the picture; the rest of a patch
+    /* Winograd F(m x m, r x r), (m,r) = (4,3) or (2,5), in terms of 16 channels of one tile. A point's element lies `point`
+     * floats behind the one before. rows, cols: how much of the patch or tile lies inside the picture; the rest of a patch
      * counts as zeros and the rest of a tile is not written. */
-    /* V[p] = (B^T d B)[p] of the (m+2)^2 patch at x */
-    void (*winograd_input)(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols, int m);
-    /* U[ic][p][oc] = (G g G^T)[p] of one block of packed weights w (9, BLOCK, oc_tile) */
-    void (*winograd_weights)(float *U, const float *w, int m);
+    /* V[p] = (B^T d B)[p] of the 6x6 patch at x */
+    void (*winograd_input)(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols);
+    /* U[ic][p][oc] = (G g G^T)[p] of one block of packed weights w (r * r, BLOCK, oc_tile) */
+    void (*winograd_weights)(float *U, const float *w, int r);
     /* y = epilogue( A^T M A + bias ); add: the tile's place in what is added, or NULL */
     void (*winograd_output)(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
                             int cols, int m);

@@ -32,7 +32,7 @@ typedef struct conv_part {
     int *offset[2]; /* and the row or column it reads, relative to the output pixel (times the forward's stride) */
     int first[2];   /* first output pixel */
     int count[2];   /* output rows and columns */
-    int winograd;   /* 0: direct; 2 or 4: F(2x2,3x3) or F(4x4,3x3) */
+    bool winograd;  /* runs by winograd.c, else directly */
     int32_t *tap;   /* offsets of all taps in floats */
     float *w;       /* packed weights, in plan->packed */
 } conv_part;
