@@ -149,9 +149,9 @@ static void check_conv(const conv_case *c)
     check_blocked_conv(c);
 }
 
-/* 3x3 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3), forward and backward: tiles that hang over the edge
- * by one to three pixels, pads of all kinds, more input channels than are multiplied at once (64), more tiles than one
- * thread multiplies at once (98) and than are transformed at once (4 MB: 4 * 98 of 64 channels). */
+/* 3x3 and 5x5 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3) and F(2x2,5x5), forward and backward: tiles
+ * that hang over the edge by one to three pixels, pads of all kinds, more input channels than are multiplied at once (64), more tiles than one
+ * thread multiplies at once (98), and more than are transformed at once (4 MB). */
 static void test_winograd(void **state)
 {
     (void)state;
@@ -167,7 +167,7 @@ static void test_winograd(void **state)
         {1, 70, 14, 14, 24, SQUARE(3, 1, 1)},
         {1, 24, 14, 14, 150, SQUARE(3, 1, 1)},
         {3, 17, 30, 33, 8, SQUARE(3, 1, 1)},
-        {1, 64, 80, 81, 3, SQUARE(3, 1, 1)},
+        {1, 80, 80, 81, 3, SQUARE(3, 1, 1)},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_blocked_conv(&cases[i]);
@@ -177,6 +177,7 @@ static void test_winograd(void **state)
         {1, 17, 12, 14, 24, {{3, 3}, {1, 1}, {1, 2}, {1, 2}}},
         {1, 17, 12, 14, 24, {{3, 3}, {1, 2}, {1, 1}, {1, 1}}},
         {1, 17, 12, 14, 24, {{3, 1}, {1, 1}, {1, 0}, {1, 1}}},
+        {1, 17, 12, 14, 24, {{3, 5}, {1, 1}, {1, 2}, {1, 1}}},
         {1, 17, 24, 27, 24, {{7, 7}, {2, 2}, {3, 3}, {1, 1}}}, /* a backward of 3 or 4 taps a side */
         {1, 17, 24, 27, 24, {{9, 9}, {3, 3}, {4, 4}, {1, 1}}}, /* and of 3 */
     };
@@ -402,7 +403,13 @@ static void test_elementwise(void **state)
         add_add(&b, y, x, "add_3");
         check_net(b.net, s[0], s[2], s[3]);
 
-        /* The same behind a flatten: vectors. */
+        b = new_net("two flattens");
+        x = add_conv2d(&b, add_input(&b, C), "conv", 17, 1, 1, 0, true);
+        int flatten = add_flatten(&b, x, "flatten", 17 * s[2] * s[3]);
+        add_add(&b, flatten, add_relu(&b, add_flatten(&b, x, "flatten_1", 17 * s[2] * s[3]), "relu"), "add");
+        check_net(b.net, s[0], s[2], s[3]);
+
+        /* The fork behind a flatten: vectors. */
         b = new_net("fork of vectors");
         x = add_flatten(&b, add_input(&b, C), "flatten", C * s[2] * s[3]);
         x = add_linear(&b, x, "linear", 19);
