@@ -24,6 +24,15 @@ float *aligned_floats(size_t count)
     return p;
 }
 
+void touch_pages(float *p, size_t count)
+{
+    enum { SMALL_PAGE = 4096 / sizeof(float), PIECE = HUGE_PAGE / sizeof(float) };
+#pragma omp parallel for schedule(dynamic)
+    for (size_t piece = 0; piece < count; piece += PIECE)
+        for (size_t i = piece; i < count && i < piece + PIECE; i += SMALL_PAGE)
+            p[i] = 0.0f;
+}
+
 float *aligned_zeros(size_t count)
 {
     float *p = aligned_floats(count);

@@ -16,33 +16,38 @@ typedef struct weight_view {
     bool scale_by_in;
 } weight_view;
 
-/* All taps of one pair of channels. */
-static void pack_pair(float *to, ptrdiff_t tap_step, const weight_view *v, int out, int in, const conv_part *part)
+/* One tap of outs x ins channels. The loops walk through the source in its own order, and scatter within a block that
+ * stays in the first-level cache. */
+static void pack_tap(float *packed, const weight_view *v, const float *from, int out0, int outs, int in0, int ins,
+                     int oc_tile)
 {
-    const float *from = v->w + out * v->out_step + in * v->in_step;
-    const float scale = !v->scale ? 1.0f : v->scale[v->scale_by_in ? in : out];
-    for (int h = 0; h < part->taps[0]; h++)
-        for (int w = 0; w < part->taps[1]; w++, to += tap_step)
-            *to = from[part->k[0][h] * v->KW + part->k[1][w]] * scale;
+    if (!v->scale_by_in)
+        for (int o = 0; o < outs; o++) {
+            const float scale = v->scale ? v->scale[out0 + o] : 1.0f;
+            for (int i = 0; i < ins; i++)
+                packed[i * oc_tile + o] = from[o * v->out_step + i * v->in_step] * scale;
+        }
+    else
+        for (int i = 0; i < ins; i++) {
+            const float scale = v->scale ? v->scale[in0 + i] : 1.0f;
+            for (int o = 0; o < outs; o++)
+                packed[i * oc_tile + o] = from[o * v->out_step + i * v->in_step] * scale;
+        }
 }
 
-/* One tile of output channels. The loops walk through the source in its own order, and scatter within a block. */
 static void pack_tile(float *packed, const weight_view *v, int tile, int oc_tile, int in_block, const conv_part *part)
 {
     const int out0 = tile * oc_tile, outs = v->outs - out0 < oc_tile ? v->outs - out0 : oc_tile;
-    const ptrdiff_t tap_step = (ptrdiff_t)in_block * oc_tile, block = tap_step * part->taps[0] * part->taps[1];
-    for (int in0 = 0; in0 < v->ins; in0 += in_block, packed += block) {
+    const ptrdiff_t tap_size = (ptrdiff_t)in_block * oc_tile;
+    for (int in0 = 0; in0 < v->ins; in0 += in_block) {
         const int ins = v->ins - in0 < in_block ? v->ins - in0 : in_block;
-        if (outs < oc_tile || ins < in_block) /* padding channels */
-            memset(packed, 0, sizeof *packed * (size_t)block);
-        if (v->out_step > v->in_step)
-            for (int o = 0; o < outs; o++)
-                for (int i = 0; i < ins; i++)
-                    pack_pair(packed + (ptrdiff_t)i * oc_tile + o, tap_step, v, out0 + o, in0 + i, part);
-        else
-            for (int i = 0; i < ins; i++)
-                for (int o = 0; o < outs; o++)
-                    pack_pair(packed + (ptrdiff_t)i * oc_tile + o, tap_step, v, out0 + o, in0 + i, part);
+        const float *pair = v->w + out0 * v->out_step + in0 * v->in_step;
+        for (int h = 0; h < part->taps[0]; h++)
+            for (int w = 0; w < part->taps[1]; w++, packed += tap_size) {
+                if (outs < oc_tile || ins < in_block) /* padding channels */
+                    memset(packed, 0, sizeof *packed * (size_t)tap_size);
+                pack_tap(packed, v, pair + part->k[0][h] * v->KW + part->k[1][w], out0, outs, in0, ins, oc_tile);
+            }
     }
 }
 

@@ -338,6 +338,8 @@ static bool pack(cr_plan *plan)
             size += batchnorm_packed_size(plan, &plan->steps[i]);
     plan->packed = aligned_floats(size);
     plan->packed_size = size;
+    if (plan->packed)
+        touch_pages(plan->packed, size);
     float *next = plan->packed;
     for (int i = 0; next && i < plan->n_steps; i++) {
         step *s = &plan->steps[i];
