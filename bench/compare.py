@@ -15,6 +15,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,9 +30,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ARCHS = ["alexnet", "vgg19", "resnet18", "resnet34", "resnet50"]
 PARTS = ["forward", "gradcam", "process", "batch", "large"]
 PEERS = [*peers.FORWARD, *peers.GRAD_CAM]
-STEADY = ["onnxruntime", "openvino", "ncnn", "torch"]  # where every peer runs at several sizes: memory is limited
-TOLERANCE = 1e-3                                       # of the largest logit; of a map's range
-PHOTO_TOLERANCE = 5e-2                                 # where each decodes a photograph itself: JPEG decoders differ
+ENGINES = ["onnxruntime", "openvino", "ncnn", "torch"]  # in every part but Grad-CAM's; torch's other modes in one alone
+TOLERANCE = 1e-3  # of the largest logit, or of a map's range
+# Far from the output, ReLUs near zero amplify rounding (at layer1 PyTorch's own float32 strays up to 3 % from float64);
+# and where each decodes the photograph itself, JPEG decoders differ by a grey level.
+LOOSE_TOLERANCE = 1e-1
 VERSIONS = ["numpy", "onnxruntime", "openvino", "ncnn", "pnnx", "torch", "torchvision", "grad-cam"]
 
 
@@ -60,24 +63,24 @@ def cases(args):
                     variants = {"last": {}, **({"layer1": {"layer": "layer1"}} if resnet else {})}
                 elif part == "batch":
                     variants = {"1": {}, "8": {"batch": 8}}
-                elif arch == "resnet34":
+                elif arch != "resnet34":
+                    continue
+                else:
                     grey = {"channels": 1, "classes": 5}
                     variants = {"224": grey, "1024": {**grey, "size": 1024}}
-                else:
-                    continue
                 yield {name: make_job(args, arch, part, threads, **changes) for name, changes in variants.items()}
 
 
 def contestants(args, part):
     """Peers that take part in it."""
-    names = {"forward": peers.FORWARD, "gradcam": peers.GRAD_CAM, "process": [*STEADY, "grad-cam"]}.get(part, STEADY)
+    names = {"forward": peers.FORWARD, "gradcam": peers.GRAD_CAM, "process": [*ENGINES, "grad-cam"]}.get(part, ENGINES)
     return [name for name in args.peers if name in names]
 
 
 # ---- contestants in steady state ----
 
 class Failure(Exception):
-    """Why a contestant takes no part; one line."""
+    """What went wrong, in one line. A peer it happens to is left out; for camrun it is the end."""
 
 
 def environment(threads):
@@ -136,7 +139,7 @@ class Camrun:
         command = [*self.command, "--repeat", str(repeat), *options]
         done = subprocess.run(command, capture_output=True, text=True, env=self.env, check=False)
         if done.returncode:
-            sys.exit(f"compare.py: {' '.join(command)}: {done.stderr.strip()}")
+            raise Failure(done.stderr.strip())
         report = json.loads(done.stdout)
         forward, explained = report["images"][0]["forward_ms"], report["images"][0]["maps"][0]
         self.peak = report["peak_memory_bytes"] / 1e6
@@ -151,7 +154,7 @@ class Camrun:
         return self.peak
 
 
-def check(answer, expected, kind, tolerance=TOLERANCE):
+def check(answer, expected, kind, tolerance):
     """Raises Failure where an answer is not camrun's. Maps are stretched to [0,1] first, as pytorch-grad-cam does once
     more after it has resized them."""
     answer, expected = answer.reshape(-1).astype(float), expected.reshape(-1).astype(float)
@@ -184,7 +187,7 @@ def run_steady(args, variants, say):
                 say(f"{name} {variant}: loading")
                 try:
                     peer = Peer(name, work, folder, stack)
-                    check(peer.answer, camrun.answer, kind)
+                    check(peer.answer, camrun.answer, kind, LOOSE_TOLERANCE if work["layer"] else TOLERANCE)
                     ready.append((name, variant, peer))
                 except Failure as why:
                     left_out[name] = str(why)
@@ -236,7 +239,7 @@ def run_processes(args, variants, say):
             kind = "map pixels" if name in peers.GRAD_CAM else "logits"
             try:
                 run_process(command, env)
-                check(np.load(answer), expected[kind], kind, PHOTO_TOLERANCE)
+                check(np.load(answer), expected[kind], kind, LOOSE_TOLERANCE)
                 commands[name] = command
             except Failure as why:
                 left_out[name] = str(why)
@@ -331,7 +334,7 @@ def large_table(found):
 TABLES = {
     "forward": ("Forward", forward_table, "Batch 1, 224x224, steady state."),
     "gradcam": ("Grad-CAM", gradcam_table,
-                "One map at the last feature map or at layer1, steady state: forward, backward and the map at input size. "
+                "One map at the last feature map or at layer1: forward, backward, and the map at input size. "
                 "torch-autograd is Grad-CAM written by hand, with gradients of that layer alone."),
     "process": ("Whole process", process_table,
                 "From a photograph to the answer and out, files in the page cache; peak resident memory. camrun and "
@@ -349,12 +352,12 @@ def threads_text(n):
 def preamble(results):
     machine = results["machine"]
     figures = [figure for case in results["cases"] for found in case["figures"].values() for figure in found.values()]
-    spread = statistics.quantiles([100 * (figure["high_ms"] / figure["low_ms"] - 1) for figure in figures], n=20)
+    spread = [100 * (figure["high_ms"] / figure["low_ms"] - 1) for figure in figures]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return (f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {results['date']}. float32 everywhere. "
             f"Medians over {results['rounds']} rounds of {results['seconds']:g} s. Load average at the start: "
-            f"{machine['load']:.2f}. Slowest round against fastest: +{spread[9]:.0f} % for the median contestant, "
-            f"+{spread[18]:.0f} % for one in twenty.\n\n{versions}.\n")
+            f"{machine['load']:.2f}. Slowest round against fastest: +{statistics.median(spread):.0f} % for the median "
+            f"contestant, +{max(spread):.0f} % for the least steady.\n\n{versions}.\n")
 
 
 def markdown(results):
@@ -422,6 +425,16 @@ def write_report(results, folder):
 
 # ---- the program ----
 
+def progress(title):
+    """Says what is being done, on a terminal; and what came of it, anywhere."""
+    def say(text, last=False):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{title}: {text}", end="\n" if last else "", file=sys.stderr, flush=True)
+        elif last:
+            print(f"{title}: {text}", file=sys.stderr, flush=True)
+    return say
+
+
 def describe_machine():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -448,7 +461,7 @@ def make_files(args, variants, say):
             done = subprocess.run([sys.executable, peers.__file__, "export", json.dumps(work)], capture_output=True,
                                   text=True, check=False)
             if done.returncode:
-                sys.exit(f"compare.py: cannot export {work['arch']}: {done.stderr.strip()}")
+                raise Failure(f"cannot export it: {done.stderr.strip().splitlines()[-1]}")
 
 
 def parse_arguments():
@@ -468,7 +481,7 @@ def parse_arguments():
     parser.add_argument("--peers", type=choice_of(PEERS), default=PEERS, metavar="LIST", help=",".join(PEERS))
     parser.add_argument("--threads", type=choice_of(range(1, 257), int), default=[2], metavar="LIST",
                         help="numbers of threads, one after the other (default: 2)")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns that count (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1, metavar="S", help="length of a turn (default: %(default)s)")
     parser.add_argument("--warm-up", type=float, default=1, metavar="S",
                         help="length of the first turn, not counted (default: %(default)s)")
@@ -481,6 +494,16 @@ def parse_arguments():
     parser.add_argument("--report-only", action="store_true", help="write the report anew from DIR/compare.json")
     args = parser.parse_args()
     args.peers = [name for name in args.peers if importlib.util.find_spec(peers.MODULES[name])]
+    if args.report_only:
+        return args
+    if args.rounds < 1:
+        parser.error("--rounds: expected at least 1")
+    if not shutil.which(args.camrun):
+        parser.error(f"no program at {args.camrun}: make builds it")
+    if not importlib.util.find_spec("torchvision"):
+        parser.error("the networks come from torchvision, which is not installed: requirements.txt has what is needed")
+    if "process" in args.parts and not os.path.exists(args.photo):
+        parser.error(f"no picture at {args.photo}: give --photo")
     return args
 
 
@@ -495,21 +518,20 @@ def main():
     results = {"date": datetime.date.today().isoformat(), "machine": describe_machine(),
                "versions": find_versions(args.camrun), "rounds": args.rounds, "seconds": args.seconds, "cases": []}
     todo = list(cases(args))
+    if not todo:
+        sys.exit("compare.py: nothing to do: the large part is resnet34's")
     for i, variants in enumerate(todo):
         work = next(iter(variants.values()))
         title = f"[{i + 1}/{len(todo)}] {work['part']} {work['arch']}, {threads_text(work['threads'])}"
-
-        def say(text, end="", title=title):
-            if sys.stderr.isatty():
-                print(f"\r\033[K{title}: {text}", end=end, file=sys.stderr, flush=True)
-            elif end:
-                print(f"{title}: {text}", file=sys.stderr, flush=True)
-
-        make_files(args, variants, say)
-        figures, left_out = (run_processes if work["part"] == "process" else run_steady)(args, variants, say)
+        say = progress(title)
+        try:
+            make_files(args, variants, say)
+            figures, left_out = (run_processes if work["part"] == "process" else run_steady)(args, variants, say)
+        except Failure as why:
+            sys.exit(f"{title}: {why}")
         say(", ".join(f"{name} {fixed(figure['ms'])}{' at ' + variant if variant else ''}"
                       for name, found in figures.items() for variant, figure in found.items())
-            + "".join(f"; {name} left out: {why}" for name, why in left_out.items()), end="\n")
+            + "".join(f"; {name} left out: {why}" for name, why in left_out.items()), last=True)
         results["cases"].append({"part": work["part"], "arch": work["arch"], "threads": work["threads"],
                                  "weights_mb": os.path.getsize(work["files"] + ".bin") / 1e6,
                                  "figures": figures, "left_out": left_out})
