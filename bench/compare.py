@@ -490,7 +490,7 @@ def parse_arguments():
     parser.add_argument("--photo", default=os.path.join(HERE, "..", "cam", "demo", "shapes.png"), metavar="PICTURE",
                         help="for whole processes (default: the demo's)")
     parser.add_argument("--models", default=os.path.join(HERE, "..", "build", "compare"), metavar="DIR",
-                        help="where exported networks are kept; 6 GB for all (default: build/compare)")
+                        help="where exported networks are kept; 7 GB for all (default: build/compare)")
     parser.add_argument("--report-only", action="store_true", help="write the report anew from DIR/compare.json")
     args = parser.parse_args()
     args.peers = [name for name in args.peers if importlib.util.find_spec(peers.MODULES[name])]
