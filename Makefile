@@ -1,6 +1,7 @@
 # make            build ./camrun and libcamrun.a
 # make demo       explain the picture that ships: demo.png
 # make check      build and run every test        make check-c   those that need no Python
+#                                                 make check-neon  NEON kernels under qemu
 # make bench      time every layer and network
 # make install    PREFIX=/usr/local DESTDIR=      make clean
 # make help       this text
@@ -49,7 +50,7 @@ TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
-.PHONY: all demo check check-c check-build bench install clean help
+.PHONY: all demo check check-c check-neon check-build bench install clean help
 all: camrun
 
 help:
@@ -85,6 +86,11 @@ check: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
 check-c: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN)
+# The NEON kernels under an emulator: sh scripts/install_packages.sh neon
+NEON_BIN := $(addprefix build/aarch64-linux-gnu-gcc-omp0-debug0/tests/,test_ops test_plan)
+check-neon:
+	$(MAKE) CC=aarch64-linux-gnu-gcc OMP=0 CPPFLAGS='-idirafter /usr/include' $(NEON_BIN)
+	sh tests/run.sh $(NEON_BIN:%='qemu-aarch64 -L /usr/aarch64-linux-gnu %')
 check-build: camrun $(TEST_BIN)
 
 install: camrun $(BUILD)/libcamrun.a

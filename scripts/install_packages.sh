@@ -12,7 +12,7 @@ case "${1:-}" in
 build) ;;
 check) packages="$packages libcmocka-dev python3 python3-pytest python3-numpy python3-pil" ;;
 sanitizers) packages="$packages libcmocka-dev clang" ;;
-neon) packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;;
+neon) packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libcmocka-dev:arm64" ;;
 torchvision) packages="$packages python3 python3-numpy python3-pil python3-torch python3-torchvision" ;;
 *)
     echo "usage: sh scripts/install_packages.sh build|check|sanitizers|torchvision|neon" >&2
@@ -29,5 +29,6 @@ done
 as_root=""
 [ "$(id -u)" -eq 0 ] || as_root=sudo
 echo "installing:$missing"
+case "$missing" in *:arm64*) $as_root dpkg --add-architecture arm64 ;; esac
 $as_root apt-get update -q
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
