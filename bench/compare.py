@@ -167,6 +167,10 @@ def check(answer, expected, kind, tolerance):
         raise Failure(f"its {kind} differ from camrun's by {error:.2g}, more than {tolerance:g}")
 
 
+def step(round_, rounds):
+    return f"round {round_} of {rounds}" if round_ else "warm-up"
+
+
 def summary(turns):
     """Figures over a contestant's rounds."""
     figures = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
@@ -180,11 +184,11 @@ def run_steady(args, variants, say):
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         for variant, work in variants.items():
             kind = "map pixels" if work["part"] == "gradcam" else "logits"
-            say(f"camrun {variant}: checking")
+            say(f"checking camrun {variant}")
             camrun = Camrun(args, work, folder)
             ready.append(("camrun", variant, camrun))
             for name in contestants(args, work["part"]):
-                say(f"{name} {variant}: loading")
+                say(f"loading {name} {variant}")
                 try:
                     peer = Peer(name, work, folder, stack)
                     check(peer.answer, camrun.answer, kind, LOOSE_TOLERANCE if work["layer"] else TOLERANCE)
@@ -195,7 +199,7 @@ def run_steady(args, variants, say):
         turns = {entry[:2]: [] for entry in ready}
         for round_ in range(args.rounds + 1):
             for name, variant, contestant in ready:
-                say(f"{name} {variant}: round {round_} of {args.rounds}" if round_ else f"{name} {variant}: warming up")
+                say(f"{step(round_, args.rounds)}: {name} {variant}")
                 time.sleep(0.05)  # threads of the one before may still be spinning
                 turns[name, variant].append(contestant.turn(args.seconds if round_ else args.warm_up))
         for name, variant, contestant in ready:
@@ -235,7 +239,7 @@ def run_processes(args, variants, say):
             answer = os.path.join(folder, f"{name}.npy")
             command = [sys.executable, peers.__file__, "once", name,
                        json.dumps({**work, "answer": answer, "picture": picture})]
-            say(f"{name}: checking")
+            say(f"checking {name}")
             kind = "map pixels" if name in peers.GRAD_CAM else "logits"
             try:
                 run_process(command, env)
@@ -245,7 +249,7 @@ def run_processes(args, variants, say):
                 left_out[name] = str(why)
         for round_ in range(args.rounds + 1):
             for name, command in commands.items():
-                say(f"{name}: round {round_} of {args.rounds}" if round_ else f"{name}: warming up")
+                say(f"{step(round_, args.rounds)}: {name}")
                 turns.setdefault(name, []).append(run_process(command, env))
     return {name: {"": summary(rounds[1:])} for name, rounds in turns.items()}, left_out
 
