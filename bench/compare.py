@@ -143,7 +143,7 @@ class Camrun:
         report = json.loads(done.stdout)
         forward, explained = report["images"][0]["forward_ms"], report["images"][0]["maps"][0]
         self.peak = report["peak_memory_bytes"] / 1e6
-        whole = forward + explained["backward_ms"] + explained.get("map_ms", 0)
+        whole = forward + explained["backward_ms"] + explained["map_ms"]
         return {"ms": whole if self.explains else forward, "forward_ms": forward, "run_ms": whole}
 
     def turn(self, seconds):

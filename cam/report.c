@@ -74,9 +74,11 @@ static void text_map(const report *r, const image_facts *image, const map_facts 
 static void text_times(const report *r, const image_facts *image)
 {
     const run_facts *run = r->run;
-    double backward = 0;
-    for (int i = 0; i < image->n_maps; i++)
+    double backward = 0, map = 0;
+    for (int i = 0; i < image->n_maps; i++) {
         backward += image->maps[i].backward_ms / image->n_maps;
+        map += image->maps[i].map_ms / image->n_maps;
+    }
     fputs("time: ", r->out);
     if (r->images == 0)
         fprintf(r->out, "load %.1f ms, ", run->load_ms);
@@ -84,7 +86,8 @@ static void text_times(const report *r, const image_facts *image)
         fprintf(r->out, "plan %.1f ms, ", image->plan_ms);
     fprintf(r->out, "forward %.1f ms", image->forward_ms);
     if (backward >= 0)
-        fprintf(r->out, ", backward %.1f ms%s", backward, image->n_maps > 1 ? " a class" : "");
+        fprintf(r->out, ", backward %.1f ms", backward);
+    fprintf(r->out, ", map %.1f ms%s", map, image->n_maps > 1 ? " a class" : "");
     if (run->repeat)
         fprintf(r->out, " (medians of %d run%s)", run->repeat, run->repeat > 1 ? "s" : "");
     putc('\n', r->out);
@@ -203,6 +206,7 @@ static void json_map(report *r, const image_facts *image, const map_facts *map)
     json_bool(j, "empty", map->empty);
     if (map->backward_ms >= 0)
         json_double(j, "backward_ms", map->backward_ms);
+    json_double(j, "map_ms", map->map_ms);
     json_text(j, "picture", map->picture);
     json_close(j, '}');
 }

@@ -27,6 +27,7 @@ typedef struct run_facts {
 typedef struct map_facts {
     int class_index;
     double backward_ms;  /* negative: the method needs none */
+    double map_ms;       /* from values and gradients to the finished map */
     float (*range)[2];   /* of each layer's raw map: smallest and largest value */
     bool empty;          /* the finished map is zero everywhere */
     const char *picture; /* path; NULL where none is written */

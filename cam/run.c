@@ -272,14 +272,18 @@ static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
     return r->explainer != NULL;
 }
 
-/* Runs the forward or, where classes is given, the backward. *ms is the median over r->repeat runs; --timing begins
- * with one more to warm up. */
-static bool run_timed(run *r, const float *x, const int *classes, double *ms, cr_error *err)
+typedef enum stage { FORWARD, BACKWARD, MAPS } stage;
+
+/* Runs one stage; what it reads: the input, or the classes. *ms is the median over r->repeat runs; --timing begins with
+ * one more to warm up. */
+static bool run_timed(run *r, stage which, const void *reads, double *ms, cr_error *err)
 {
     for (int i = r->o->timing ? -1 : 0; i < r->repeat; i++) {
         double start = now_ms();
         cr_explainer *e = r->explainer;
-        if (classes ? !cr_explainer_backward(e, classes, err) : !cr_explainer_forward(e, x, err))
+        if (which == FORWARD    ? !cr_explainer_forward(e, reads, err)
+            : which == BACKWARD ? !cr_explainer_backward(e, reads, err)
+                                : !cr_explainer_maps(e, err))
             return false;
         if (i >= 0)
             r->times[i] = now_ms() - start;
@@ -381,14 +385,16 @@ static bool explain_targets(run *r, batch *b, cr_error *err)
 {
     const cr_explainer *e = r->explainer;
     for (int k = 0; k < r->n_targets; k++) {
-        double ms = -1;
+        double backward_ms, map_ms;
         for (int i = 0; i < b->n; i++)
             b->classes[i] = cr_target_class(&r->targets[k], e->logits + (size_t)i * (size_t)r->net->classes,
                                             r->net->classes);
-        if (!run_timed(r, NULL, b->classes, &ms, err) || !cr_explainer_maps(r->explainer, err))
+        if (!run_timed(r, BACKWARD, b->classes, &backward_ms, err) || !run_timed(r, MAPS, NULL, &map_ms, err))
             return false;
         for (int i = 0; i < b->n; i++) {
-            b->maps[i * r->n_targets + k].backward_ms = e->method->evidence == CR_GRADIENT ? ms : -1;
+            map_facts *facts = &b->maps[i * r->n_targets + k];
+            facts->backward_ms = e->method->evidence == CR_GRADIENT ? backward_ms : -1;
+            facts->map_ms = map_ms;
             if (!finish_map(r, b, i, k, err))
                 return false;
         }
@@ -401,7 +407,7 @@ static bool explain_batch(run *r, const subject *s, const float *x, int n, int h
 {
     double plan_ms, forward_ms;
     cr_error why;
-    if (!prepare(r, n, h, w, &plan_ms, &why) || !run_timed(r, x, NULL, &forward_ms, &why))
+    if (!prepare(r, n, h, w, &plan_ms, &why) || !run_timed(r, FORWARD, x, &forward_ms, &why))
         return cr_fail(err, "%.200s: %s", s->source, why.text);
     const cr_explainer *e = r->explainer;
     batch b = {.subject = s};

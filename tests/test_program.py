@@ -228,7 +228,7 @@ def test_text_report(run, files, tmp_path):
     assert lines[7].startswith("Grad-CAM for 6 star at layer4.1.relu_1 (2x2), raw map from ")
     assert lines[7].endswith(f"from {raw.min():.4g} to {raw.max():.4g}")
     assert "written to photo_gradcam.png" in text
-    assert re.search(r"^time: load \S+ ms, plan \S+ ms, forward \S+ ms, backward \S+ ms$", text, re.MULTILINE)
+    assert re.search(r"^time: load \S+ ms, plan \S+ ms, forward \S+ ms, backward \S+ ms, map \S+ ms$", text, re.MULTILINE)
     assert "raw maps written to raw.npy" in text and "logits written to logits.npy" in text
     assert sorted(os.listdir(tmp_path)) == ["logits.npy", "photo_gradcam.png", "raw.npy"]
 
@@ -275,8 +275,9 @@ def test_timing(run, run_json, files):
     report = run_json("--weights", files("net.bin"), files("photo.png"), "--timing", "--repeat", "3")
     assert report["repeat"] == 3 and report["peak_memory_bytes"] > 1e6
     assert report["images"][0]["forward_ms"] > 0 and report["images"][0]["maps"][0]["backward_ms"] > 0
+    assert report["images"][0]["maps"][0]["map_ms"] > 0
     text = run("--weights", files("net.bin"), files("photo.png"), "--timing")
-    assert re.search(r"forward \S+ ms, backward \S+ ms \(medians of 10 runs\)\n", text)
+    assert re.search(r"forward \S+ ms, backward \S+ ms, map \S+ ms \(medians of 10 runs\)\n", text)
     assert re.search(r"^peak memory: \S+ MB", text, re.MULTILINE)
 
 
@@ -648,7 +649,7 @@ def test_usage_errors(refuse, files, words, arguments):
     (["PHOTO"], ["--weights", "NET", "--tensor", "PHOTO"]),
     (["no/such.npy", "No such file"], ["--weights", "NET", "--tensor", "no/such.npy"]),
     (["resnet34"], ["--weights", "NET", "--arch", "resnet34", "PHOTO"]),
-    (["no layer 'layer5'", "layer1.0.conv1"], ["--weights", "NET", "PHOTO", "--layer", "layer5"]),
+    (["no layer 'layer5'", "layer1, layer2, layer3, layer4"], ["--weights", "NET", "PHOTO", "--layer", "layer5"]),
     (["no layer 'layer4.1.conv9'", "layer4.1.conv2"],
      ["--weights", "NET", "PHOTO", "--layer", "layer3,layer4.1.conv9"]),
     (["layer is missing", "'layer3,'"], ["--weights", "NET", "PHOTO", "--layer", "layer3,"]),
