@@ -20,7 +20,7 @@ VERSION := 0.1.0
 
 BUILD   := build/$(notdir $(CC))-omp$(OMP)-debug$(DEBUG)
 comma   := ,
-CFLAGS  ?= $(if $(filter 1,$(DEBUG)),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all,-O3 -g)
+CFLAGS  ?= $(if $(filter 1,$(DEBUG)),-O2 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all,-O3 -g)
 WARN    := -Wall -Wextra -Wshadow -Wconversion
 FLAGS    = -std=gnu11 $(WARN) $(if $(filter 1,$(OMP)),-fopenmp,-Wno-unknown-pragmas) $(CFLAGS) \
            -D_POSIX_C_SOURCE=200809L -DCAMRUN_VERSION='"$(VERSION)"' -Iengine -Iweights -Icam -MMD -MP $(CPPFLAGS)
