@@ -2,13 +2,16 @@
 #include "image.h"
 
 #include "file.h"
+#include "jpeg.h"
 #include "pnm.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory comes cleared, as stb leaves the missing pixels of some truncated files unset. */
+/* Memory comes cleared, as stb leaves the missing pixels of some truncated files unset. Its assertions are off, as a
+ * damaged file can fail one, without harm, and must not end the program. */
+#define STBI_ASSERT(condition) ((void)0)
 #define STBI_MALLOC(size)     calloc(1, size)
 #define STBI_REALLOC(p, size) realloc(p, size)
 #define STBI_FREE(p)          free(p)
@@ -63,8 +66,8 @@ void cr_image_free(cr_image *image)
     *image = (cr_image){0};
 }
 
-/* Whether each Huffman table of a JPEG file has at most 256 codes. stb_image before version 2.28 believes the counts and
- * writes past its tables. */
+/* Whether each Huffman table of a JPEG file has at most 256 codes. stb_image before version 2.28 believes the counts
+ * and writes past its tables. */
 static bool huffman_tables_fit(const unsigned char *file, size_t bytes)
 {
     enum { MARKER = 0xff, RST0 = 0xd0, SOI = 0xd8, EOI = 0xd9, DHT = 0xc4 };
@@ -88,6 +91,78 @@ static bool huffman_tables_fit(const unsigned char *file, size_t bytes)
     return true;
 }
 
+static const char *stb_reason(void)
+{
+    const char *reason = stbi_failure_reason(); /* not every failure of stb's has one */
+    return reason ? reason : "corrupt";
+}
+
+static cr_jpeg_color jpeg_color(const stbi__jpeg *jpeg)
+{
+    int adobe = jpeg->app14_color_transform; /* -1 where the file has no such marker */
+    switch (jpeg->s->img_n) {
+    case 1:
+        return CR_JPEG_GRAY;
+    case 3:
+        return !jpeg->jfif && (adobe == 0 || (adobe < 0 && jpeg->rgb == 3)) ? CR_JPEG_RGB : CR_JPEG_YCC;
+    default:
+        return adobe > 0 ? CR_JPEG_YCCK : CR_JPEG_CMYK;
+    }
+}
+
+static bool jpeg_to_rgb(cr_image *image, const stbi__jpeg *jpeg, const char *path, cr_error *err)
+{
+    cr_jpeg_plane planes[4];
+    for (int i = 0; i < jpeg->s->img_n; i++)
+        planes[i] = (cr_jpeg_plane){
+            .samples = jpeg->img_comp[i].data,
+            .w = jpeg->img_comp[i].x,
+            .h = jpeg->img_comp[i].y,
+            .stride = jpeg->img_comp[i].w2,
+            .across = jpeg->img_h_max / jpeg->img_comp[i].h,
+            .down = jpeg->img_v_max / jpeg->img_comp[i].v,
+        };
+    cr_error why;
+    if (cr_image_create(image, (int)jpeg->s->img_x, (int)jpeg->s->img_y, &why) &&
+        cr_jpeg_to_rgb(image->rgb, image->h, image->w, planes, jpeg_color(jpeg), &why))
+        return true;
+    cr_image_free(image);
+    return cr_fail(err, "%s: %s", path, why.text);
+}
+
+/* Whether the last thing read was the end marker. Version 2.27 of stb refuses a truncated file, but later ones return
+ * what there is of it. A segment that claims to be longer than the file leaves img_buffer beyond it. */
+static bool ends_with_marker(const stbi__context *source)
+{
+    const unsigned char *at = source->img_buffer;
+    return at <= source->img_buffer_end && at[-2] == 0xff && at[-1] == 0xd9;
+}
+
+/* stb does the entropy decoding, jpeg.c the arithmetic. This relies on stb's internals as versions 2.27 to 2.30 have
+ * them: stbi__decode_jpeg_image() hands each block, dequantized and in row order, to idct_block_kernel and leaves the
+ * samples in img_comp[]: data, rows w2 apart, (y, x) of them real; h and v are their sampling factors, img_h_max and
+ * img_v_max the largest. jfif and app14_color_transform tell of these markers, rgb counts the components named R, G and
+ * B. stbi__cleanup_jpeg() frees the img_n components. */
+static bool decode_jpeg(cr_image *image, const unsigned char *file, int bytes, const char *path, cr_error *err)
+{
+    stbi__context source = {0};
+    stbi__jpeg *jpeg = calloc(1, sizeof *jpeg);
+    if (!jpeg)
+        return cr_fail(err, "%s: out of memory", path);
+    stbi__start_mem(&source, file, bytes);
+    jpeg->s = &source;
+    stbi__setup_jpeg(jpeg);
+    jpeg->idct_block_kernel = cr_jpeg_idct;
+    bool ok = stbi__decode_jpeg_image(jpeg) && ends_with_marker(&source);
+    if (ok)
+        ok = jpeg_to_rgb(image, jpeg, path, err);
+    else
+        cr_fail(err, "%s: a damaged JPEG picture, or a kind not supported (%s)", path, stb_reason());
+    stbi__cleanup_jpeg(jpeg);
+    free(jpeg);
+    return ok;
+}
+
 static bool decode(cr_image *image, const unsigned char *file, size_t bytes, const char *path, cr_error *err)
 {
     int w, h, channels;
@@ -95,16 +170,20 @@ static bool decode(cr_image *image, const unsigned char *file, size_t bytes, con
         return cr_pnm_decode(image, file, bytes, path, err);
     if (bytes > INT_MAX)
         return cr_fail(err, "%s: a file of %zu bytes is too large for a picture", path, bytes);
-    if (bytes > 0 && file[0] == 0xff && !huffman_tables_fit(file, bytes))
+    /* stb passes over further bytes of 0xff before a marker, even before the first. */
+    bool jpeg = bytes >= 2 && file[0] == 0xff && (file[1] == 0xd8 || file[1] == 0xff);
+    if (jpeg && !huffman_tables_fit(file, bytes))
         return cr_fail(err, "%s: a damaged JPEG picture: a Huffman table of more than 256 codes", path);
     if (!stbi_info_from_memory(file, (int)bytes, &w, &h, &channels))
         return cr_fail(err, "%s: not a picture: expected PNG, JPEG, BMP, GIF, TGA or PNM", path);
     cr_error why;
     if (!check_size(w, h, &why))
         return cr_fail(err, "%s: %s", path, why.text);
+    if (jpeg)
+        return decode_jpeg(image, file, (int)bytes, path, err);
     unsigned char *rgb = stbi_load_from_memory(file, (int)bytes, &w, &h, &channels, 3);
     if (!rgb)
-        return cr_fail(err, "%s: a damaged picture, or a kind not supported (%s)", path, stbi_failure_reason());
+        return cr_fail(err, "%s: a damaged picture, or a kind not supported (%s)", path, stb_reason());
     *image = (cr_image){w, h, rgb};
     return true;
 }

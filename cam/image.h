@@ -25,9 +25,9 @@ void cr_image_free(cr_image *image);
 
 /* PNG, JPEG, BMP, GIF (first frame), TGA and PNM, told apart by content. The result is that of Pillow's
  * Image.open(path).convert("RGB"): grey is replicated, a palette looked up, alpha dropped and not blended, EXIF
- * orientation not applied. It differs in three places: 16-bit grey is reduced to its high byte as 16-bit colour is,
- * where Pillow clips it to white; JPEG values are off by up to about 3, as stb rounds otherwise than libjpeg; and
- * transparent pixels of a GIF have its background's colour. */
+ * orientation not applied, JPEG exact to the bit (jpeg.h). It differs in two places: 16-bit grey is reduced to its
+ * high byte as 16-bit colour is, where Pillow clips it to white; and transparent pixels of a GIF have its background's
+ * colour. */
 bool cr_image_load(cr_image *image, const char *path, cr_error *err);
 bool cr_image_write_png(const cr_image *image, const char *path, cr_error *err);
 

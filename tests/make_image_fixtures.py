@@ -6,6 +6,7 @@ Needs numpy, Pillow, torch and torchvision. Run from the repository's root; the 
 read them without Python.
 """
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -94,6 +95,91 @@ def make_pictures():
         write_decoded(name, (color >> 8).astype(np.uint8))
 
 
+class Jpeg:
+    """A picture encoded by Pillow, taken apart to make of it what Pillow does not write."""
+
+    SOF, SOS, DHT, DRI, APP0, APP14 = 0xC0, 0xDA, 0xC4, 0xDD, 0xE0, 0xEE
+
+    def __init__(self, image, **options):
+        file = io.BytesIO()
+        image.save(file, "jpeg", **options)
+        data, at = file.getvalue(), 2
+        self.segments = []  # (marker, payload)
+        while not self.segments or self.segments[-1][0] != self.SOS:
+            marker, length = struct.unpack_from(">xBH", data, at)
+            self.segments.append((marker, data[at + 4:at + 2 + length]))
+            at += 2 + length
+        self.scan = data[at:-2]
+
+    def edit(self, marker, change):
+        self.segments = [(m, change(payload) if m == marker else payload) for m, payload in self.segments]
+
+    def remove(self, marker):
+        self.segments = [(m, payload) for m, payload in self.segments if m != marker]
+
+    def reshape(self, w, h, sampling):
+        """Another size and sampling of the first component, with as many blocks: they change places."""
+        self.edit(self.SOF, lambda p: p[:1] + struct.pack(">HH", h, w) + p[5:7] + bytes([sampling]) + p[8:])
+
+    def write(self, name):
+        parts = [struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload for marker, payload in self.segments]
+        (OUT / name).write_bytes(b"\xff\xd8" + b"".join(parts) + self.scan + b"\xff\xd9")
+
+
+def make_jpegs():
+    """Every sampling, color space and edge of a JPEG picture; tests/test_image.c lists the same."""
+    for name, (h, w), options in [
+        ("q1", (23, 37), {"quality": 1}),
+        ("444", (23, 37), {"quality": 95, "subsampling": "4:4:4"}),
+        ("422", (23, 37), {"quality": 80, "subsampling": "4:2:2"}),
+        ("422_progressive", (23, 37), {"quality": 80, "subsampling": "4:2:2", "progressive": True}),
+        ("one", (1, 1), {}),
+        ("narrow", (19, 3), {"quality": 100}),
+    ]:
+        Image.fromarray(scene(h, w)).save(OUT / f"jpeg_{name}.jpg", **options)
+
+    for name, subsampling, (h, w), sampling in [
+        ("440", "4:2:2", (45, 18), 0x12),
+        ("411", "4:2:0", (11, 74), 0x41),
+        ("141", "4:2:0", (45, 19), 0x14),
+    ]:
+        jpeg = Jpeg(Image.fromarray(scene(23, 37)), quality=85, subsampling=subsampling)
+        jpeg.reshape(w, h, sampling)
+        jpeg.write(f"jpeg_{name}.jpg")
+
+    jpeg = Jpeg(Image.fromarray(scene(13, 11)), quality=90, subsampling="4:4:4")
+    jpeg.remove(Jpeg.APP0)
+    jpeg.segments.insert(0, (Jpeg.APP14, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, 0)))
+    jpeg.write("jpeg_rgb_adobe.jpg")
+    jpeg.remove(Jpeg.APP14)
+    jpeg.edit(Jpeg.SOF, lambda p: p[:6] + b"R" + p[7:9] + b"G" + p[10:12] + b"B" + p[13:])
+    jpeg.edit(Jpeg.SOS, lambda p: p[:1] + b"R" + p[2:3] + b"G" + p[4:5] + b"B" + p[6:])
+    jpeg.write("jpeg_rgb_named.jpg")
+
+    jpeg = Jpeg(Image.fromarray(np.dstack([scene(13, 11), scene(13, 11)[..., 0]]), "CMYK"), quality=90)
+    jpeg.edit(Jpeg.APP14, lambda p: p[:-1] + bytes([2]))
+    jpeg.write("jpeg_ycck.jpg")
+    jpeg.remove(Jpeg.APP14)
+    jpeg.write("jpeg_cmyk_unmarked.jpg")
+
+    whole = scene(35, 37)
+    strips = [Jpeg(Image.fromarray(whole[y:y + 16]), quality=85).scan for y in (0, 16, 32)]  # one row of blocks each
+    jpeg = Jpeg(Image.fromarray(whole), quality=85)
+    jpeg.scan = strips[0] + b"\xff\xd0" + strips[1] + b"\xff\xd1" + strips[2]
+    jpeg.segments.insert(-1, (Jpeg.DRI, struct.pack(">H", 3)))
+    jpeg.write("jpeg_restart.jpg")
+
+    for path in OUT.glob("jpeg_*.jpg"):
+        write_decoded(path.name, np.asarray(Image.open(path).convert("RGB")))
+
+    # A table of 256 codes of 8 and 9 bits, and a block that uses the last. stb_image 2.27 asserts that nobody does.
+    jpeg = Jpeg(Image.fromarray(scene(8, 8)[..., 0]))
+    jpeg.segments = [(m, p) for m, p in jpeg.segments if m != Jpeg.DHT or p[0] == 0]
+    jpeg.segments.insert(-1, (Jpeg.DHT, b"\x10" + bytes([0] * 7 + [254, 2] + [0] * 7) + bytes(range(256))))
+    jpeg.scan = bytes([0b00111111, 0b10100000]) + bytes(40)
+    jpeg.write("last_code.jpg")
+
+
 def transform_cases():
     """(name, (h, w) of the photo, transform up to ToTensor, mean, std); tests/test_image.c lists the same."""
     gray1, gray3 = T.Grayscale(1), T.Grayscale(3)
@@ -161,3 +247,4 @@ if __name__ == "__main__":
     make_transforms()
     make_maps()
     make_npy()
+    make_jpegs()
