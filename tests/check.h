@@ -1,4 +1,5 @@
-/* check.h - what the tests share: comparing arrays, seeded random numbers, little nets and the list of instruction sets.
+/* check.h - what the tests share: comparing arrays, seeded random numbers, little nets and the list of instruction
+ * sets.
  *
  * A comparison that fails, and an allocation that fails, end the running test through cmocka. */
 #ifndef CAMRUN_TESTS_CHECK_H
@@ -21,9 +22,9 @@ typedef struct mismatch {
     double error, allowed;
 } mismatch;
 
-/* |found - expected| <= tol * max|expected| for every element, the maximum taken over the whole array's finite elements:
- * rounding errors of a sum are as large as its terms, however small the sum. Where a NaN or an infinity is expected,
- * exactly that must be found. */
+/* |found - expected| <= tol * max|expected| for every element, the maximum taken over the whole array's finite
+ * elements: rounding errors of a sum are as large as its terms, however small the sum. Where a NaN or an infinity is
+ * expected, exactly that must be found. */
 bool is_close(const float *found, const float *expected, size_t count, double tol, mismatch *worst);
 /* The rest of the arguments says what is compared. */
 void check_close(const float *found, const float *expected, size_t count, double tol, const char *format, ...)
@@ -48,8 +49,8 @@ float *new_random(size_t count, float low, float high, uint64_t *state);
 
 /* An empty net for builder.h's functions. */
 builder new_net(const char *name);
-/* Random weights that keep a deep net's values of order 1 (He et al., arXiv:1502.01852: variance 2 / fan-in), and batchnorm
- * statistics far from the identity. Returns the memory the parameters point to, to be freed after the net. */
+/* Random weights that keep a deep net's values of order 1 (He et al., arXiv:1502.01852: variance 2 / fan-in), and
+ * batchnorm statistics far from the identity. Returns the memory the parameters point to, to be freed after the net. */
 float *bind_random(cr_net *net, uint64_t *state);
 
 /* ---- instruction sets ---- */

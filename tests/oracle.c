@@ -21,10 +21,15 @@ size_t oracle_count(const oracle *o, int node)
     return (size_t)o->N * (size_t)s[0] * (size_t)s[1] * (size_t)s[2];
 }
 
+static const cr_param *node_params(const oracle *o, const cr_node *n)
+{
+    return n->n_params ? &o->net->params[n->param] : NULL;
+}
+
 static void forward_node(oracle *o, int i)
 {
     const cr_node *n = &o->net->nodes[i];
-    const cr_param *param = &o->net->params[n->param];
+    const cr_param *param = node_params(o, n);
     const int N = o->N, *xs = o->shape[n->in[0]], *ys = o->shape[i];
     const int C = ys[0], H = xs[1], W = xs[2], OH = ys[1], OW = ys[2];
     const window win = node_window(n);
@@ -32,7 +37,8 @@ static void forward_node(oracle *o, int i)
     float *y = o->value[i];
     switch (n->op) {
     case CR_CONV2D:
-        ref_conv2d_forward(y, x, param[0].data, n->n_params > 1 ? param[1].data : NULL, N, xs[0], H, W, C, OH, OW, &win);
+        ref_conv2d_forward(y, x, param[0].data, n->n_params > 1 ? param[1].data : NULL, N, xs[0], H, W, C, OH, OW,
+                           &win);
         break;
     case CR_BATCHNORM:
         ref_batchnorm_forward(y, x, param[0].data, param[1].data, param[2].data, param[3].data, n->eps, N, C, H * W);
@@ -71,7 +77,7 @@ static void forward_node(oracle *o, int i)
 static void backward_node(const oracle *o, int i, float *dx, const float *dy, const float *x, const float *y)
 {
     const cr_node *n = &o->net->nodes[i];
-    const cr_param *param = &o->net->params[n->param];
+    const cr_param *param = node_params(o, n);
     const int N = o->N, *xs = o->shape[n->in[0]], *ys = o->shape[i];
     const int C = ys[0], H = xs[1], W = xs[2], OH = ys[1], OW = ys[2];
     const window win = node_window(n);
@@ -176,8 +182,8 @@ static float *read_and_check(const oracle *o, const cr_tape *tape, int node, boo
     float *found = zeros(count, sizeof *found);
     if (!(gradient ? cr_tape_grad : cr_tape_value)(tape, node, found, &err))
         fail_msg("%s", err.text);
-    check_close(found, gradient ? o->grad[node] : o->value[node], count, tol, "%s (%s) %dx%dx%d: %s of %s", o->net->arch,
-                cr_isa(), o->N, o->H, o->W, gradient ? "gradient" : "value", o->net->nodes[node].name);
+    check_close(found, gradient ? o->grad[node] : o->value[node], count, tol, "%s (%s) %dx%dx%d: %s of %s",
+                o->net->arch, cr_isa(), o->N, o->H, o->W, gradient ? "gradient" : "value", o->net->nodes[node].name);
     return found;
 }
 

@@ -21,14 +21,14 @@ void oracle_free(oracle *o);
 /* Floats in a node's value: all images. */
 size_t oracle_count(const oracle *o, int node);
 
-/* Gradients of all nodes. ReLU and max-pool are differentiated at at[input or output node], or at the oracle's own values
- * where that is NULL: two correct forwards differ by rounding, so where a value is that close to the kink each has its
- * own derivative, and comparing gradients means taking both at the same point. */
+/* Gradients of all nodes. ReLU and max-pool are differentiated at at[input or output node], or at the oracle's own
+ * values where that is NULL: two correct forwards differ by rounding, so where a value is that close to the kink
+ * each has its own derivative, and comparing gradients means taking both at the same point. */
 void oracle_backward(oracle *o, float *const *at, const float *seed);
 
-/* Runs a request with the engine, forward and, where it asks for gradients, backward from seed, and compares all it asks
- * for. Gradients are taken at the values the engine kept. logits and grad (of the request's first node of `grad`) receive
- * copies, where they are not NULL. */
+/* Runs a request with the engine, forward and, where it asks for gradients, backward from seed, and compares all it
+ * asks for. Gradients are taken at the values the engine kept. logits and grad (of the request's first node of
+ * `grad`) receive copies, where they are not NULL. */
 void check_request(oracle *o, const cr_request *request, const float *x, const float *seed, double tol, float *logits,
                    float *grad);
 

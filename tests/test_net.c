@@ -84,8 +84,8 @@ static void test_published_figures(void **state)
     }
 }
 
-/* What a net must be for everything behind it: inputs before their readers, unique names, parameters that belong to one node
- * each and are named after it. */
+/* What a net must be for everything behind it: inputs before their readers, unique names, parameters that belong to
+ * one node each and are named after it. */
 static void test_topology_is_well_formed(void **state)
 {
     (void)state;
@@ -270,7 +270,7 @@ static void test_too_small_inputs(void **state)
 {
     (void)state;
     check_too_small("alexnet", 62, 224, "features.12"); /* 62x224: 14 -> 6 -> 2 rows, and a 3x3 pool */
-    check_too_small("alexnet", 224, 62, "62x224"); /* it says WxH */
+    check_too_small("alexnet", 224, 62, "62x224");      /* it says WxH */
     check_too_small("alexnet", 6, 224, "features.0");
     check_too_small("vgg11", 31, 32, "features.20");
     check_too_small("resnet18", 0, 32, "0");

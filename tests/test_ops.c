@@ -1,5 +1,5 @@
-/* test_ops.c - every op of the engine against the oracle, through nets of a few nodes: values and gradients, fused and not,
- * with every instruction set this machine has. Shapes are those of the networks, and awkward ones. */
+/* test_ops.c - every op of the engine against the oracle, through nets of a few nodes: values and gradients, fused
+ * and not, with every instruction set this machine has. Shapes are those of the networks, and awkward ones. */
 #include "check.h"
 
 #include <math.h>
@@ -10,15 +10,16 @@
 #include "oracle.h"
 #include "reference.h"
 
-/* A float sum of K random terms is off by about sqrt(K) 2^-25 of its own size, K at most 4608 here: 2e-6, which is also the
- * worst that was measured. Anything systematic is far above. */
+/* A float sum of K random terms is off by about sqrt(K) 2^-25 of its own size, K at most 4608 here: 2e-6, which is
+ * also the worst that was measured. Anything systematic is far above. */
 static const double TOLERANCE = 5e-6;
 
 /* ---- running a net ---- */
 
 static uint64_t seed_state;
 
-/* The net with the given input, as a plan fuses it, with every node kept, and without Winograd, on all instruction sets. Frees the net. */
+/* The net with the given input, as a plan fuses it, with every node kept, and without Winograd, on all instruction
+ * sets. Frees the net. */
 static void check_net_at(cr_net *net, int N, int H, int W, const float *x)
 {
     oracle *o = oracle_create(net, N, H, W, x);
@@ -99,10 +100,12 @@ static void check_real_conv(const conv_case *c)
     check_net(b.net, c->N, c->H, c->W);
 }
 
+/* clang-format off */
 #define SQUARE(k, s, p) {{k, k}, {s, s}, {p, p}, {1, 1}}
+/* clang-format on */
 
-/* Layers of the five networks at 224x224: their widths, input channels and windows; rows and output channels as few as the
- * oracle's speed asks for. */
+/* Layers of the five networks at 224x224: their widths, input channels and windows; rows and output channels as few
+ * as the oracle's speed asks for. */
 static void test_first_layers(void **state)
 {
     (void)state;
@@ -121,18 +124,22 @@ static void test_inner_layers(void **state)
 {
     (void)state;
     static const conv_case cases[] = {
-        {1, 64, 2, 27, 64, SQUARE(5, 1, 2)}, /* AlexNet */
+        /* AlexNet */
+        {1, 64, 2, 27, 64, SQUARE(5, 1, 2)},
         {1, 192, 2, 13, 128, SQUARE(3, 1, 1)},
         {1, 384, 2, 13, 64, SQUARE(3, 1, 1)},
-        {1, 64, 1, 224, 32, SQUARE(3, 1, 1)}, /* VGG */
+        /* VGG */
+        {1, 64, 1, 224, 32, SQUARE(3, 1, 1)},
         {1, 128, 2, 112, 32, SQUARE(3, 1, 1)},
         {1, 256, 2, 28, 64, SQUARE(3, 1, 1)},
         {1, 512, 2, 14, 64, SQUARE(3, 1, 1)},
-        {1, 64, 5, 56, 32, SQUARE(3, 1, 1)}, /* ResNet 18 and 34 */
+        /* ResNet18 and 34 */
+        {1, 64, 5, 56, 32, SQUARE(3, 1, 1)},
         {1, 64, 4, 56, 64, SQUARE(3, 2, 1)},
         {1, 64, 4, 56, 128, SQUARE(1, 2, 0)},
         {1, 128, 3, 7, 512, SQUARE(3, 1, 1)},
-        {1, 256, 3, 56, 64, SQUARE(1, 1, 0)}, /* ResNet50 */
+        /* ResNet50 */
+        {1, 256, 3, 56, 64, SQUARE(1, 1, 0)},
         {1, 64, 3, 56, 256, SQUARE(1, 1, 0)},
         {1, 1024, 4, 14, 64, SQUARE(1, 1, 0)},
         {1, 256, 4, 14, 512, SQUARE(1, 2, 0)},
@@ -149,9 +156,10 @@ static void check_conv(const conv_case *c)
     check_blocked_conv(c);
 }
 
-/* 3x3 and 5x5 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3) and F(2x2,5x5), forward and backward: tiles
- * that hang over the edge by one to three pixels, pads of all kinds, more input channels than are multiplied at once (64), more tiles than one
- * thread multiplies at once (98), and more than are transformed at once (4 MB). */
+/* 3x3 and 5x5 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3) and F(2x2,5x5), forward and
+ * backward: tiles that hang over the edge by one to three pixels, pads of all kinds, more input channels than are
+ * multiplied at once (64), more tiles than one thread multiplies at once (98), and more than are transformed at once
+ * (4 MB). */
 static void test_winograd(void **state)
 {
     (void)state;
@@ -168,15 +176,24 @@ static void test_winograd(void **state)
         {1, 24, 14, 14, 150, SQUARE(3, 1, 1)},
         {3, 17, 30, 33, 8, SQUARE(3, 1, 1)},
         {1, 80, 80, 81, 3, SQUARE(3, 1, 1)},
+        {1, 64, 9, 112, 8, SQUARE(3, 1, 1)},
+        {1, 512, 9, 14, 16, SQUARE(3, 1, 1)},
+        {1, 16, 10, 12, 16, SQUARE(5, 1, 2)},
+        {2, 17, 9, 11, 33, SQUARE(5, 1, 2)},
+        {1, 40, 15, 13, 24, SQUARE(5, 1, 0)},
+        {1, 5, 13, 10, 70, SQUARE(5, 1, 4)},
+        {1, 70, 9, 16, 8, {{5, 5}, {1, 1}, {1, 3}, {1, 1}}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_blocked_conv(&cases[i]);
-    /* what F(4x4,3x3) must not be used for */
+    /* what neither must be used for */
     static const conv_case others[] = {
         {1, 17, 12, 14, 24, {{3, 3}, {1, 1}, {2, 2}, {2, 2}}},
         {1, 17, 12, 14, 24, {{3, 3}, {1, 1}, {1, 2}, {1, 2}}},
         {1, 17, 12, 14, 24, {{3, 3}, {1, 2}, {1, 1}, {1, 1}}},
         {1, 17, 12, 14, 24, {{3, 1}, {1, 1}, {1, 0}, {1, 1}}},
+        {1, 17, 13, 14, 24, {{5, 5}, {1, 1}, {2, 4}, {1, 2}}},
+        {1, 17, 12, 14, 24, SQUARE(4, 1, 2)},
         {1, 17, 12, 14, 24, {{3, 5}, {1, 1}, {1, 2}, {1, 1}}},
         {1, 17, 24, 27, 24, {{7, 7}, {2, 2}, {3, 3}, {1, 1}}}, /* a backward of 3 or 4 taps a side */
         {1, 17, 24, 27, 24, {{9, 9}, {3, 3}, {4, 4}, {1, 1}}}, /* and of 3 */
@@ -185,7 +202,8 @@ static void test_winograd(void **state)
         check_blocked_conv(&others[i]);
 }
 
-/* Every width a tile can have, one row and several, odd and even: strides 1 and 2, which have tiles of their own, and 3. */
+/* Every width a tile can have, one row and several, odd and even: strides 1 and 2, which have tiles of their own,
+ * and 3. */
 static void test_conv_widths(void **state)
 {
     (void)state;
@@ -262,8 +280,8 @@ static void test_conv_geometry(void **state)
 
 /* ---- pooling ---- */
 
-/* pool reads the input; and, in a second net, a feature map that the same pool reads again, so that one of them overwrites
- * the map's gradient and the other adds to it. */
+/* pool reads the input; and, in a second net, a feature map that the same pool reads again, so that one of them
+ * overwrites the map's gradient and the other adds to it. */
 static void check_pool(const cr_node *pool, int N, int C, int H, int W)
 {
     builder b = new_net("pool");
@@ -318,9 +336,10 @@ static void test_avgpool(void **state)
         int N, C, H, W;
         window win;
     } cases[] = {
-        {1, 64, 6, 56, SQUARE(2, 2, 0)},  {2, 17, 7, 9, SQUARE(3, 2, 1)}, {1, 5, 7, 10, SQUARE(3, 1, 1)},
-        {1, 40, 8, 5, SQUARE(2, 3, 0)},   {3, 3, 1, 1, SQUARE(1, 1, 0)},  {1, 1, 4, 4, SQUARE(2, 1, 2)},
-        {1, 17, 7, 7, SQUARE(7, 1, 0)},   {1, 16, 9, 12, {{2, 3}, {1, 2}, {1, 0}, {1, 1}}},
+        {1, 64, 6, 56, SQUARE(2, 2, 0)}, {2, 17, 7, 9, SQUARE(3, 2, 1)},
+        {1, 5, 7, 10, SQUARE(3, 1, 1)},  {1, 40, 8, 5, SQUARE(2, 3, 0)},
+        {3, 3, 1, 1, SQUARE(1, 1, 0)},   {1, 1, 4, 4, SQUARE(2, 1, 2)},
+        {1, 17, 7, 7, SQUARE(7, 1, 0)},  {1, 16, 9, 12, {{2, 3}, {1, 2}, {1, 0}, {1, 1}}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_window_pool(CR_AVGPOOL, cases[i].N, cases[i].C, cases[i].H, cases[i].W, &cases[i].win);
@@ -332,8 +351,8 @@ static void test_adaptive_avgpool(void **state)
     static const struct {
         int N, C, H, W, out[2];
     } cases[] = {
-        {1, 512, 7, 7, {1, 1}}, {1, 64, 6, 6, {6, 6}},  {1, 64, 7, 7, {7, 7}}, {1, 64, 3, 3, {6, 6}},
-        {2, 17, 8, 5, {6, 6}},  {1, 5, 13, 10, {7, 7}}, {3, 3, 1, 1, {7, 7}},  {1, 1, 1, 9, {2, 4}},
+        {1, 512, 7, 7, {1, 1}}, {1, 64, 6, 6, {6, 6}},   {1, 64, 7, 7, {7, 7}}, {1, 64, 3, 3, {6, 6}},
+        {2, 17, 8, 5, {6, 6}},  {1, 5, 13, 10, {7, 7}},  {3, 3, 1, 1, {7, 7}},  {1, 1, 1, 9, {2, 4}},
         {1, 40, 15, 2, {4, 3}}, {1, 17, 23, 31, {1, 1}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -496,8 +515,8 @@ static void test_softmax(void **state)
     assert_true(isnan(p[0]) && isnan(p[1])); /* never a plausible answer */
 }
 
-/* Most cases are so small that on a busy machine waiting for a second thread would take all the time. That threads do not
- * change a bit is test_plan.c's business. */
+/* Most cases are so small that on a busy machine waiting for a second thread would take all the time. That threads
+ * do not change a bit is test_plan.c's business. */
 static int start(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_plan.c - whole networks: what a plan fuses, folds, shares and leaves out must not show in any number it was asked
- * for. Small variants of the real topologies, with every instruction set this machine has. */
+/* test_plan.c - whole networks: what a plan fuses, folds, shares and leaves out must not show in any number it was
+ * asked for. Small variants of the real topologies, with every instruction set this machine has. */
 #include "check.h"
 
 #include <math.h>
@@ -20,10 +20,10 @@ typedef struct subject {
     float *weights, *x, *seed;
     int N, H, W;
     oracle *oracle;
-    int *all;    /* every node */
-    int *kinks;  /* the nodes whose values decide a derivative: ReLUs, which are also what max-pools read. Keeping them
-                  * changes nothing about what is fused, as fused steps end in them. */
-    int n_kinks;
+    int *all; /* every node */
+    /* The nodes whose values decide a derivative: ReLUs, which are also what max-pools read. Keeping them changes
+     * nothing about what is fused, as fused steps end in them. */
+    int *kinks, n_kinks;
 } subject;
 
 static subject make_subject(const char *arch, int width, int classes, int N, int H, int W)
@@ -136,17 +136,17 @@ static void check_same_result(const run *r, const result *expected, const char *
 {
     const cr_net *net = r->plan->net;
     result found = read_result(r, expected->node);
-    check_same_bits(found.logits, expected->logits, count_of(r->plan, net->n_nodes - 1), "%s (%s): logits, %s", net->arch,
-                    cr_isa(), what);
-    check_same_bits(found.grad, expected->grad, count_of(r->plan, expected->node), "%s (%s): gradient of %s, %s", net->arch,
-                    cr_isa(), net->nodes[expected->node].name, what);
+    check_same_bits(found.logits, expected->logits, count_of(r->plan, net->n_nodes - 1), "%s (%s): logits, %s",
+                    net->arch, cr_isa(), what);
+    check_same_bits(found.grad, expected->grad, count_of(r->plan, expected->node), "%s (%s): gradient of %s, %s",
+                    net->arch, cr_isa(), net->nodes[expected->node].name, what);
     free_result(&found);
 }
 
 /* ---- against the oracle ---- */
 
-/* All that the input's size decides: even and odd, W != H, one and several images, maps down to 1x1, and maps large enough
- * for Winograd's convolutions. */
+/* All that the input's size decides: even and odd, W != H, one and several images, maps down to 1x1, and maps large
+ * enough for Winograd's convolutions. */
 static const struct {
     const char *arch;
     int width, classes, N, H, W;
@@ -232,7 +232,8 @@ static void test_partly_fused(void **state)
     }
 }
 
-/* For every node: a plan that stops there, against the oracle; and the same one that keeps nothing else, bit for bit. */
+/* For every node: a plan that stops there, against the oracle; and the same one that keeps nothing else, bit for
+ * bit. */
 static void test_backward_stops_at_every_node(void **state)
 {
     (void)state;
@@ -339,7 +340,8 @@ static void test_same_bits_for_many_seeds(void **state)
     (void)state;
     subject s = subject_at(0);
     const int classes = s.net->classes;
-    const int nodes[] = {0, cr_net_find(s.net, "layer3.0.relu", NULL), cr_net_find(s.net, "layer4", NULL), s.net->n_nodes - 1};
+    const int nodes[] = {0, cr_net_find(s.net, "layer3.0.relu", NULL), cr_net_find(s.net, "layer4", NULL),
+                         s.net->n_nodes - 1};
     float *seed = zeros((size_t)(s.N * classes), sizeof *seed);
     for (int t = 0; t < 4; t++) {
         cr_request request = request_of(&s);
@@ -424,8 +426,8 @@ static void poison(const run *r, int time)
     free(list);
 }
 
-/* Runs forward and backward step by step, and before each one poisons all it should neither read nor leave as it is. The
- * input's value and the seed are kept, so that the run can be taken up behind them. */
+/* Runs forward and backward step by step, and before each one poisons all it should neither read nor leave as it is.
+ * The input's value and the seed are kept, so that the run can be taken up behind them. */
 static void run_poisoned(run *r, const float *x, const float *seed)
 {
     const int S = r->plan->n_steps;
@@ -560,7 +562,11 @@ static void test_requests_that_cannot_be_met(void **state)
     cr_net_free(net);
 
     builder b = new_net("a pool of 17x16");
-    cr_node pool = {.op = CR_MAXPOOL, .name = "pool", .in = {add_input(&b, 1), -1}, .kernel = {17, 16}, .stride = {1, 1},
+    cr_node pool = {.op = CR_MAXPOOL,
+                    .name = "pool",
+                    .in = {add_input(&b, 1), -1},
+                    .kernel = {17, 16},
+                    .stride = {1, 1},
                     .dilation = {1, 1}};
     add_node(&b, &pool);
     cr_error err;

@@ -1,5 +1,5 @@
-/* test_reference.c - the reference ops, on which every other test rests: small cases worked out by hand, and each backward
- * against central differences of its forward in double. */
+/* test_reference.c - the reference ops, on which every other test rests: small cases worked out by hand, and each
+ * backward against central differences of its forward in double. */
 #include "check.h"
 
 #include <math.h>
@@ -30,8 +30,8 @@ static size_t output_size(const op_case *c)
     return (size_t)(c->N * c->OC * c->OH * c->OW);
 }
 
-/* Multiples of 1/8, with which sums and products in these sizes are exact in float: where the op itself divides by nothing,
- * the difference quotient is the exact derivative. */
+/* Multiples of 1/8, with which sums and products in these sizes are exact in float: where the op itself divides by
+ * nothing, the difference quotient is the exact derivative. */
 static void fill_eighths(float *x, size_t count, uint64_t *state)
 {
     for (size_t i = 0; i < count; i++)
@@ -157,7 +157,8 @@ static void linear_backward(float *dx, const float *dy, const float *x, const op
 
 static int positions(const op_case *c, int axis, int size)
 {
-    return (size + 2 * c->win.pad[axis] - c->win.dilation[axis] * (c->win.kernel[axis] - 1) - 1) / c->win.stride[axis] + 1;
+    return (size + 2 * c->win.pad[axis] - c->win.dilation[axis] * (c->win.kernel[axis] - 1) - 1) / c->win.stride[axis] +
+           1;
 }
 
 /* Every op but max-pool and ReLU is linear in x: the quotient has no truncation error, so the step may be wide. */
@@ -191,8 +192,16 @@ static void test_gradients_of_linear_ops(void **state)
 
     static const int sizes[][4] = {{5, 6, 2, 4}, {5, 6, 1, 1}, {3, 2, 6, 6}, {4, 4, 4, 4}, {7, 1, 3, 2}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        const op_case c = {.name = "adaptive average pool", .forward = adaptive_forward, .backward = adaptive_backward, .N = 2,
-                           .C = 2, .H = sizes[i][0], .W = sizes[i][1], .OC = 2, .OH = sizes[i][2], .OW = sizes[i][3]};
+        const op_case c = {.name = "adaptive average pool",
+                           .forward = adaptive_forward,
+                           .backward = adaptive_backward,
+                           .N = 2,
+                           .C = 2,
+                           .H = sizes[i][0],
+                           .W = sizes[i][1],
+                           .OC = 2,
+                           .OH = sizes[i][2],
+                           .OW = sizes[i][3]};
         float *x = new_random(input_size(&c), -1.0f, 1.0f, &random);
         check_gradient(&c, x, 1.0, &random);
         free(x);
@@ -208,8 +217,8 @@ static void test_gradients_of_linear_ops(void **state)
     check_gradient(&c, x, 1.0, &random);
 }
 
-/* ReLU and max-pool are linear as long as no value crosses zero or overtakes another: values a multiple of 1/4 apart, and
- * 1/8 from zero, moved by 1/16. */
+/* ReLU and max-pool are linear as long as no value crosses zero or overtakes another: values a multiple of 1/4
+ * apart, and 1/8 from zero, moved by 1/16. */
 static void test_gradients_of_kinked_ops(void **state)
 {
     (void)state;
@@ -376,10 +385,14 @@ int main(void)
 {
     printf("seed %d\n", SEED);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients_of_linear_ops), cmocka_unit_test(test_gradients_of_kinked_ops),
-        cmocka_unit_test(test_convolution_by_hand),     cmocka_unit_test(test_batchnorm_by_hand),
-        cmocka_unit_test(test_relu_by_hand),            cmocka_unit_test(test_maxpool_by_hand),
-        cmocka_unit_test(test_average_pools_by_hand),   cmocka_unit_test(test_linear_and_add_by_hand),
+        cmocka_unit_test(test_gradients_of_linear_ops),
+        cmocka_unit_test(test_gradients_of_kinked_ops),
+        cmocka_unit_test(test_convolution_by_hand),
+        cmocka_unit_test(test_batchnorm_by_hand),
+        cmocka_unit_test(test_relu_by_hand),
+        cmocka_unit_test(test_maxpool_by_hand),
+        cmocka_unit_test(test_average_pools_by_hand),
+        cmocka_unit_test(test_linear_and_add_by_hand),
     };
     return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }
