@@ -135,6 +135,7 @@ def make_jpegs():
         ("422_progressive", (23, 37), {"quality": 80, "subsampling": "4:2:2", "progressive": True}),
         ("one", (1, 1), {}),
         ("narrow", (19, 3), {"quality": 100}),
+        ("edges", (22, 5), {"quality": 50}),
     ]:
         Image.fromarray(scene(h, w)).save(OUT / f"jpeg_{name}.jpg", **options)
 

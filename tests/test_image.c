@@ -99,6 +99,7 @@ static void test_jpeg_equals_pillow(void **state)
         "jpeg_141.jpg",
         "jpeg_one.jpg",
         "jpeg_narrow.jpg",
+        "jpeg_edges.jpg",
         "jpeg_rgb_adobe.jpg",
         "jpeg_rgb_named.jpg",
         "jpeg_ycck.jpg",
