@@ -83,7 +83,7 @@ typedef struct kernels {
     /* dx[i] += sum_o dy[o] * w[o][i] for i0 <= i < i1; rows whose dy is 0 are not read */
     void (*linear_backward)(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1);
 
-    /* Contiguous values; affine: W pixels of one channel block. Outputs may be their inputs. */
+    /* Contiguous values; affine: W pixels of one channel block. Outputs may be their inputs, but for affine. */
     void (*affine)(float *y, const float *x, const float *scale, const float *shift, int W); /* y = x * scale + shift */
     void (*relu)(float *y, const float *x, int count);                             /* y = max(x, 0), NaN stays */
     void (*add)(float *y, const float *a, const float *b, int count);              /* y = a + b */
