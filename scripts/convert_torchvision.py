@@ -162,7 +162,7 @@ def save(path, model, arch, metadata, dtype="float32"):
     """With float16, vectors stay float32: they weigh little, and a running variance may be too small for a half."""
     tensors = {name: tensor.numpy().astype(dtype if tensor.ndim > 1 else np.float32)
                for name, tensor in model.state_dict().items() if not is_counter(name)}
-    safetensors_file.write(path, tensors, {"format": "pt", "arch": arch, **metadata})
+    safetensors_file.write(path, tensors, {"arch": arch, **metadata})
 
 
 def parse_arguments():
