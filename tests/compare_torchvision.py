@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Compares camrun with torchvision, live: random weights go through the converter into both, the same pictures and tensors
-into both, and logits, raw maps and finished maps must agree.
+"""Compares camrun with torchvision, live: random weights go through the converter into both, the same pictures and
+tensors into both, and logits, raw maps and finished maps must agree.
 
     make && /usr/bin/python3 tests/compare_torchvision.py photo.jpg other.png
 
-For each network: pictures (torchvision's own evaluation transform on the one side, camrun's on the other) and batches of
-random tensors that are wider than high; Grad-CAM and LayerCAM at several layers, and at all of them averaged, CAM where
-there is one; for the class of the largest logit and for another. The weights are those of convert_torchvision.py --random,
-moved a little so that no value of the inputs lies at a kink (margins.py). Needs torch, torchvision and Pillow."""
+For each network: pictures (torchvision's own evaluation transform on the one side, camrun's on the other) and batches
+of random tensors that are wider than high; Grad-CAM and LayerCAM at several layers, and at all of them averaged, CAM
+where there is one; for the class of the largest logit and for another. The weights are those of the converter's
+--random, moved a little so that no value of the inputs lies at a kink (margins.py). Needs torch, torchvision and
+Pillow."""
 import argparse
 import glob
 import os
@@ -35,8 +36,8 @@ TENSORS = [(3, 3, 192, 256), (2, 3, 131, 170)]
 
 def make_network(arch, seed, inputs, path):
     """The converter's random weights, adjusted for these inputs: in a file for camrun, and as torchvision's model."""
-    subprocess.run([sys.executable, os.path.join(SCRIPTS, "convert_torchvision.py"), "--arch", arch, "--random", str(seed),
-                    "-o", path], check=True)
+    subprocess.run([sys.executable, os.path.join(SCRIPTS, "convert_torchvision.py"), "--arch", arch, "--random",
+                    str(seed), "-o", path], check=True)
     tensors, metadata = safetensors_file.read(path)
     model = networks.model_of_state_dict(arch, {name: torch.tensor(array) for name, array in tensors.items()}, path)
     relu_gap, pool_gap, _ = margins.widen(model, inputs)
@@ -49,9 +50,13 @@ def make_inputs(pictures, shapes, folder):
     """(title, camrun's arguments, torchvision's x) of each."""
     inputs = []
     if pictures:
+        # Lossless copies: two JPEG decoders may round differently, and that is not what is compared.
+        copies = [os.path.join(folder, f"picture{i}.png") for i in range(len(pictures))]
+        photos = [Image.open(path).convert("RGB") for path in pictures]
+        for photo, copy in zip(photos, copies):
+            photo.save(copy)
         transform = ImageClassification(crop_size=224)
-        x = torch.stack([transform(Image.open(path).convert("RGB")) for path in pictures])
-        inputs.append((f"{len(pictures)} pictures", [os.path.abspath(path) for path in pictures], x))
+        inputs.append((f"{len(pictures)} pictures", copies, torch.stack([transform(photo) for photo in photos])))
     for i, shape in enumerate(shapes):
         x = np.random.default_rng(i).normal(size=shape).astype(np.float32)
         path = os.path.join(folder, f"tensor{i}.npy")
@@ -69,7 +74,8 @@ def run_camrun(program, arguments, layers, folder):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
     arrays = {name: torch.from_numpy(np.load(path)) for name, path in paths.items()}
     n = arrays["logits"].numel() // arrays["logits"].shape[-1]
-    return {name: a.reshape(n, -1) if name == "logits" else a.reshape(n, 2, *a.shape[-2:]) for name, a in arrays.items()}
+    return {name: a.reshape(n, -1) if name == "logits" else a.reshape(n, 2, *a.shape[-2:])
+            for name, a in arrays.items()}
 
 
 def expected_arrays(arch, model, x, layers):
@@ -88,7 +94,8 @@ def expected_arrays(arch, model, x, layers):
         finished = torch.stack([torch_cam.finish(found[method, layer], run.size) for found in maps], 1)
         expected[method, (layer,)] = {"logits": run.logits.detach(), "raw": raw, "map": finished}
     for method in ("gradcam", "layercam"):
-        merged = [torch_cam.merge([torch_cam.finish(found[method, layer], run.size) for layer in layers]) for found in maps]
+        merged = [torch_cam.merge([torch_cam.finish(found[method, layer], run.size) for layer in layers])
+                  for found in maps]
         expected[method, tuple(layers)] = {"logits": run.logits.detach(), "map": torch.stack(merged, 1)}
     return expected
 
@@ -121,8 +128,8 @@ def main():
                     failed += len(bad)
                     which = names[0] if len(names) == 1 else f"{len(names)} layers"
                     cells = "  ".join(f"{name} {error:.1e}" for name, error in errors.items())
-                    print(f"{arch:9} {title:12} {method:9} {which:15} {cells}  {'FAILED: ' * bool(bad)}{', '.join(bad)}",
-                          flush=True)
+                    verdict = "FAILED: " + ", ".join(bad) if bad else ""
+                    print(f"{arch:9} {title:12} {method:9} {which:15} {cells}  {verdict}", flush=True)
             os.unlink(weights)
     print(f"{passed} passed, {failed} failed")
     return failed > 0
