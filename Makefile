@@ -5,7 +5,8 @@
 # make bench      time every layer and network
 # make install    PREFIX=/usr/local DESTDIR=      make clean
 # make help       this text
-# Options: CC=clang, OMP=0 (no OpenMP: one thread), DEBUG=1 (ASan and UBSan). Objects of each choice have their own folder.
+# Options: CC=clang, OMP=0 (no OpenMP: one thread), DEBUG=1 (ASan and UBSan), V=1 (show commands). Objects of each choice
+# have their own folder.
 
 MAKEFLAGS += --no-builtin-rules
 ifeq ($(origin CC),default)
@@ -17,6 +18,9 @@ PREFIX  ?= /usr/local
 OMP     ?= 1
 DEBUG   ?= 0
 VERSION := 0.1.0
+
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
 
 BUILD   := build/$(notdir $(CC))-omp$(OMP)-debug$(DEBUG)
 comma   := ,
@@ -59,22 +63,28 @@ help:
 camrun: $(BUILD)/camrun
 	@cp $< $@
 $(BUILD)/camrun: $(PROGRAM_OBJ) $(BUILD)/libcamrun.a
-	$(LINK) -o $@ $^ -lm
+	@echo "  LD $@"
+	$(Q)$(LINK) -o $@ $^ -lm
 $(BUILD)/libcamrun.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@echo "  AR $@"
+	$(Q)$(AR) rcs $@ $^
 $(BUILD)/engine/kernels_%.o: engine/kernels.c
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -ffp-contract=fast -DKERNELS=kernels_$* -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
+	@echo "  CC $< for $*"
+	$(Q)$(CC) $(FLAGS) -ffp-contract=fast -DKERNELS=kernels_$* -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -c -o $@ $<
+	@echo "  CC $<"
+	$(Q)$(CC) $(FLAGS) -c -o $@ $<
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_HELP) $(BUILD)/libcamrun.a
-	$(LINK) -o $@ $^ -lcmocka -lm
+	@echo "  LD $@"
+	$(Q)$(LINK) -o $@ $^ -lcmocka -lm
 
 $(BUILD)/bench/ceilings.o: CPPFLAGS += -march=native -ffp-contract=fast
 $(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(BUILD)/bench/ceilings.o $(BUILD)/libcamrun.a
-	$(LINK) -o $@ $^ -lm
+	@echo "  LD $@"
+	$(Q)$(LINK) -o $@ $^ -lm
 
 bench: $(BUILD)/bench/bench
 	$< --layers

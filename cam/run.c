@@ -173,6 +173,10 @@ static bool choose_targets(run *r, cr_error *err)
 static bool set_up(run *r, cr_error *err)
 {
     const options *o = r->o;
+    const char *isa = getenv("CAMRUN_ISA");
+    if (isa && strcmp(isa, cr_isa()) != 0)
+        return cr_fail(err, "CAMRUN_ISA: expected the kernels of this build and machine, found '%.40s'; the best here are %s",
+                       isa, cr_isa());
     double start = now_ms();
     if (!(r->weights = cr_weights_open(o->weights, err)) || !(r->net = cr_net_load(r->weights, o->arch, err)))
         return false;

@@ -779,3 +779,17 @@ def test_an_interrupt_leaves_whole_files_only(files, tmp_path):
 def test_shipped_model_and_picture(run):
     model, picture = (os.path.join(ROOT, *path) for path in (("weights", "shapes.bin"), ("cam", "demo", "shapes.png")))
     assert "shapes_gradcam.png" in run("--weights", model, picture)
+
+
+def test_unknown_instruction_set(refuse, files, monkeypatch):
+    monkeypatch.setenv("CAMRUN_ISA", "sse9")
+    refuse(1, ["CAMRUN_ISA", "'sse9'"], "--weights", files("net.bin"), files("photo.png"))
+
+
+def test_every_instruction_set_gives_the_same_answer(run_json, files, monkeypatch):
+    best = run_json("--weights", files("net.bin"), files("photo.png"))
+    monkeypatch.setenv("CAMRUN_ISA", "portable")
+    portable = run_json("--weights", files("net.bin"), files("photo.png"))
+    assert portable["isa"] == "portable"
+    for a, b in zip(best["images"][0]["top"], portable["images"][0]["top"]):
+        assert a["class"] == b["class"] and abs(a["logit"] - b["logit"]) < 1e-3
