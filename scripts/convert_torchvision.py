@@ -98,8 +98,8 @@ def load_checkpoint(path):
     except OSError as error:
         raise Mistake(f"{path}: {error.strerror}")
     except Exception as error:
-        raise Mistake(f"{path}: expected a state dict of tensors, found something else ({first_line(error)}); where the "
-                      "file was made, save one with torch.save(model.state_dict(), 'weights.pth')")
+        raise Mistake(f"{path}: expected a state dict of tensors, found something else ({first_line(error)}); where "
+                      "the file was made, save one with torch.save(model.state_dict(), 'weights.pth')")
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -206,8 +206,8 @@ def build(args):
         try:
             model = getattr(torchvision.models, args.arch)(weights=weights).eval()
         except OSError as error:
-            raise Mistake(f"{weights.url}: cannot download it ({first_line(error)}); fetch that file by other means and "
-                          "give it as --checkpoint")
+            raise Mistake(f"{weights.url}: cannot download it ({first_line(error)}); fetch that file by other means "
+                          "and give it as --checkpoint")
         return model, imagenet_metadata(args.arch, weights)
     if args.checkpoint:
         model = model_of_state_dict(args.arch, load_checkpoint(args.checkpoint), args.checkpoint)

@@ -267,9 +267,9 @@ def demo_scene(width=480, height=360):
     rng = np.random.default_rng(12)
     # Planks: a grain drawn out along the table, and a dark joint between every two.
     rows = np.arange(height) / 60 % 1
-    grain = 0.55 * smooth_noise(rng, height, width, 1)
-    lines = Image.fromarray(rng.uniform(-1, 1, (height // 2, 7)).astype(np.float32)).resize((width, height), Image.BICUBIC)
-    grain = grain + 0.5 * np.asarray(lines) + 0.35 * np.sin(np.arange(height) / 60 // 1 * 2.4)[:, None]
+    grain = 0.55 * smooth_noise(rng, height, width, 1) + 0.35 * np.sin(np.arange(height) // 60 * 2.4)[:, None]
+    lines = Image.fromarray(rng.uniform(-1, 1, (height // 2, 7)).astype(np.float32))
+    grain = grain + 0.5 * np.asarray(lines.resize((width, height), Image.BICUBIC))
     dark, light = np.array([0.42, 0.27, 0.16], np.float32), np.array([0.72, 0.52, 0.34], np.float32)
     image = mix(dark, light, np.clip(0.5 + 0.35 * grain, 0, 1))
     image *= np.where((rows < 0.035)[:, None, None], 0.55, 1).astype(np.float32)

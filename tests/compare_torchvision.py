@@ -34,29 +34,29 @@ OTHER_CLASS = 283
 TENSORS = [(3, 3, 192, 256), (2, 3, 131, 170)]
 
 
-def make_network(arch, seed, inputs, path):
-    """The converter's random weights, adjusted for these inputs: in a file for camrun, and as torchvision's model."""
+def convert(arch, seed, path):
     subprocess.run([sys.executable, os.path.join(SCRIPTS, "convert_torchvision.py"), "--arch", arch, "--random",
                     str(seed), "-o", path], check=True)
+
+
+def adjust(arch, x, path, adjusted_path):
+    """The weights in a file as torchvision's model, adjusted for this input; writes them to another file."""
     tensors, metadata = safetensors_file.read(path)
     model = networks.model_of_state_dict(arch, {name: torch.tensor(array) for name, array in tensors.items()}, path)
-    relu_gap, pool_gap, _ = margins.widen(model, inputs)
-    print(f"{arch}: nothing nearer to a kink than {relu_gap:.1e} (ReLU), {pool_gap:.1e} (max-pool)", flush=True)
-    networks.save(path, model, arch, metadata)
-    return model
+    relu_gap, pool_gap, _ = margins.widen(model, [x])
+    networks.save(adjusted_path, model, arch, metadata)
+    return model, f"nothing nearer to a kink than {relu_gap:.1e} (ReLU), {pool_gap:.1e} (max-pool)"
 
 
 def make_inputs(pictures, shapes, folder):
     """(title, camrun's arguments, torchvision's x) of each."""
     inputs = []
-    if pictures:
-        # Lossless copies: two JPEG decoders may round differently, and that is not what is compared.
-        copies = [os.path.join(folder, f"picture{i}.png") for i in range(len(pictures))]
-        photos = [Image.open(path).convert("RGB") for path in pictures]
-        for photo, copy in zip(photos, copies):
-            photo.save(copy)
-        transform = ImageClassification(crop_size=224)
-        inputs.append((f"{len(pictures)} pictures", copies, torch.stack([transform(photo) for photo in photos])))
+    for i, path in enumerate(pictures):
+        photo = Image.open(path).convert("RGB")
+        # A lossless copy: two JPEG decoders may round differently, and that is not what is compared.
+        copy = os.path.join(folder, f"picture{i}.png")
+        photo.save(copy)
+        inputs.append((os.path.basename(path), [copy], ImageClassification(crop_size=224)(photo)[None]))
     for i, shape in enumerate(shapes):
         x = np.random.default_rng(i).normal(size=shape).astype(np.float32)
         path = os.path.join(folder, f"tensor{i}.npy")
@@ -115,10 +115,12 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         inputs = make_inputs(pictures, TENSORS[:1] if args.quick else TENSORS, folder)
         for arch in args.arch or (["resnet18"] if args.quick else torch_cam.LAYERS):
-            weights = os.path.join(folder, arch + ".bin")
-            model = make_network(arch, args.seed, [x for _, _, x in inputs], weights)
+            random_weights, weights = (os.path.join(folder, name) for name in ("random.bin", "adjusted.bin"))
+            convert(arch, args.seed, random_weights)
             layers = torch_cam.LAYERS[arch]
             for title, arguments, x in inputs:
+                model, margin = adjust(arch, x, random_weights, weights)
+                print(f"{arch:9} {title:12} {margin}", flush=True)
                 expected = expected_arrays(arch, model, x, [layers[0], layers[-1]] if args.quick else layers)
                 for (method, names), arrays in expected.items():
                     found = run_camrun(program, ["--weights", weights, "--method", method, *arguments], names, folder)
@@ -130,7 +132,6 @@ def main():
                     cells = "  ".join(f"{name} {error:.1e}" for name, error in errors.items())
                     verdict = "FAILED: " + ", ".join(bad) if bad else ""
                     print(f"{arch:9} {title:12} {method:9} {which:15} {cells}  {verdict}", flush=True)
-            os.unlink(weights)
     print(f"{passed} passed, {failed} failed")
     return failed > 0
 

@@ -13,7 +13,8 @@ The weights are synthetic.parameter's, but for what margins.py has changed for t
     PARAMETER         a bias
     PARAMETER.shift   (OC): added in float32 to all weights of each filter of a convolution
 To tell a wrong formula from a wrong network there is
-    weights           (parameters,4): the last four values of each parameter as it came from the formula, in state dict order
+    weights           (parameters,4): the last four values of each parameter as the formula gave it, in state dict
+                      order
 Computed in float64. How far a run in float32 is from it is printed: about 2e-6 of the largest value.
 """
 import os
@@ -77,7 +78,8 @@ def golden(arch):
     for case, shape in CASES.items():
         exact = results(arch, model.double(), inputs[case].double())
         error = difference(exact, results(arch, model.float(), inputs[case]))
-        print(f"{arch} {case}: largest logit {exact['logits'].max():.3g}, float32 differs by {error:.1e} at most", flush=True)
+        print(f"{arch} {case}: largest logit {exact['logits'].max():.3g}, float32 differs by {error:.1e} at most",
+              flush=True)
         file[f"{case}.shape"] = np.array(shape, np.int64)
         for name, array in exact.items():
             file[f"{case}.{name}"] = array if array.dtype == np.int64 else array.astype(np.float32)

@@ -1,9 +1,10 @@
 """Moves a network's kinks away from given inputs, so that its gradients can be compared at all.
 
-The derivative of a ReLU jumps where its input crosses zero, that of a max-pool where two values of a window change order.
-Among a network's millions of values some are so near such a kink that two correct programs, which round differently, see
-them on different sides, and each of those changes a gradient by far more than rounding does: PyTorch in float32 and in
-float64 differ by 1e-3 there. So the weights, which are random anyway, are adjusted until no value is near a kink:
+The derivative of a ReLU jumps where its input crosses zero, that of a max-pool where two values of a window change
+order. Among a network's millions of values some are so near such a kink that two correct programs, which round
+differently, see them on different sides, and each of those changes a gradient by far more than rounding does: the maps
+PyTorch computes in float32 and in float64 differ by 1e-3 of the largest value. So the weights, which are random anyway,
+are adjusted until no value is near a kink:
   - the channel's bias, until zero lies in the widest gap between the channel's values over all pixels of all inputs;
   - where a max-pool follows, all weights of the channel's filter by one number, until the largest two values of every
     window differ.
@@ -29,13 +30,13 @@ def spread(values):
 
 
 def widest_gap(values):
-    """For each channel the middle of the widest gap in reach of zero, (C), and how far it is to the gap's ends."""
+    """For each channel, (C), the middle of the widest gap in reach of zero."""
     flat, deviation = by_channel(values), spread(values)[:, None]
     ends = REACH * deviation * torch.tensor([[-1.0, 1.0]], dtype=flat.dtype)
     inside = torch.where(flat.abs() < ends[:, 1:], flat, ends[:, 1:])
     points = torch.cat([ends, inside], 1).sort(1).values
     width, at = points.diff(dim=1).max(1)
-    return points.gather(1, at[:, None])[:, 0] + width / 2, width / 2 / deviation[:, 0]
+    return points.gather(1, at[:, None])[:, 0] + width / 2
 
 
 def window_gap(values, pool):
@@ -45,15 +46,16 @@ def window_gap(values, pool):
     for value in values:
         n, c, h, w = value.shape
         windows = functional.unfold(value.relu().view(n * c, 1, h, w), pool.kernel_size, 1, pool.padding, pool.stride)
-        largest = windows.topk(2, dim=1).values
-        gap = torch.where(largest[:, 0] > 0, largest[:, 0] - largest[:, 1], torch.tensor(float("inf"), dtype=value.dtype))
+        first, at = windows.max(1, keepdim=True)
+        second = windows.scatter(1, at, -float("inf")).amax(1, keepdim=True)
+        gap = (first - second).masked_fill(first <= 0, float("inf"))
         least.append(gap.view(n, c, -1).amin((0, 2)))
     return torch.stack(least).amin(0) / spread(values)
 
 
 def adjust_filters(conv, bn, inputs, pool):
-    """Both adjustments for a convolution, with or without a batch normalisation, that a ReLU and a max-pool follow. Returns
-    what was added to each filter's weights."""
+    """Both adjustments for a convolution, with or without a batch normalisation, that a ReLU and a max-pool follow.
+    Returns what was added to each filter's weights."""
     biased = bn or conv
     best = torch.full((conv.out_channels,), -1.0)
     shift, bias = torch.zeros_like(biased.bias), biased.bias.clone()
@@ -66,9 +68,9 @@ def adjust_filters(conv, bn, inputs, pool):
         values = [functional.conv2d(x, weight, None if conv.bias is None else conv.bias[c], conv.stride, conv.padding)
                   for x in inputs]
         if bn:
-            values = [functional.batch_norm(value, bn.running_mean[c], bn.running_var[c], bn.weight[c], bn.bias[c], eps=bn.eps)
-                      for value in values]
-        middle, _ = widest_gap(values)
+            values = [functional.batch_norm(value, bn.running_mean[c], bn.running_var[c], bn.weight[c], bn.bias[c],
+                                            eps=bn.eps) for value in values]
+        middle = widest_gap(values)
         gap = window_gap([value - middle.view(-1, 1, 1) for value in values], pool).float()
         better = gap > best[c]
         best[c[better]] = gap[better]
@@ -81,8 +83,8 @@ def adjust_filters(conv, bn, inputs, pool):
 
 @torch.no_grad()
 def widen(model, inputs):
-    """Adjusts the weights of model, in evaluation mode, for a list of inputs (N,C,H,W). Returns the least distances that
-    are left, of ReLUs and of max-pools, and under the convolutions' names what was added to their filters' weights."""
+    """Adjusts the weights of model, in evaluation mode, for a list of inputs (N,C,H,W). Returns the least distances
+    that are left, of ReLUs and of max-pools, and under the convolutions' names what was added to their filters."""
     nodes = list(fx.symbolic_trace(model).graph.nodes)
     modules = {node: model.get_submodule(node.target) for node in nodes if node.op == "call_module"}
     shifts = {}
@@ -91,7 +93,8 @@ def widen(model, inputs):
 
     def run(node):
         function = modules.get(node) or {operator.iadd: operator.add}.get(node.target, node.target)
-        return [function(*(values[a][i] if isinstance(a, fx.Node) else a for a in node.args)) for i in range(len(inputs))]
+        return [function(*(values[a][i] if isinstance(a, fx.Node) else a for a in node.args))
+                for i in range(len(inputs))]
 
     for node in nodes:
         if node.op == "placeholder":
@@ -111,7 +114,7 @@ def widen(model, inputs):
             else:
                 # Of a sum, the bias is that of the first term: the block's own branch.
                 biased = modules[source if source in modules else source.args[0]]
-                middle, _ = widest_gap(values[source])
+                middle = widest_gap(values[source])
                 biased.bias -= middle
                 values[source] = [value - middle.view(-1, *[1] * (value.ndim - 2)) for value in values[source]]
             zero_gap = by_channel(values[source]).abs().amin(1)

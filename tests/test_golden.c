@@ -79,7 +79,8 @@ static void check_maps(const golden *g, const char *name, const cr_explained_lay
 }
 
 /* All layers the file has this method's maps of. */
-static void check_method(const golden *g, const char *which_case, const char *method, const int64_t shape[4], const float *x)
+static void check_method(const golden *g, const char *which_case, const char *method, const int64_t shape[4],
+                         const float *x)
 {
     cr_error err;
     int layers[MAX_LAYERS], n_layers = 0;

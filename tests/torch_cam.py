@@ -13,11 +13,6 @@ LAYERS = {
 }
 
 
-def methods(arch, layer):
-    """Those that can explain this layer."""
-    return ["gradcam", "layercam"] + (["cam"] if arch.startswith("resnet") and layer == "layer4" else [])
-
-
 class Run:
     """One forward of a model, in whose layers' outputs maps can then be asked for."""
 
