@@ -51,12 +51,9 @@ def adjust(arch, x, path, adjusted_path):
 def make_inputs(pictures, shapes, folder):
     """(title, camrun's arguments, torchvision's x) of each."""
     inputs = []
-    for i, path in enumerate(pictures):
-        photo = Image.open(path).convert("RGB")
-        # A lossless copy: two JPEG decoders may round differently, and that is not what is compared.
-        copy = os.path.join(folder, f"picture{i}.png")
-        photo.save(copy)
-        inputs.append((os.path.basename(path), [copy], ImageClassification(crop_size=224)(photo)[None]))
+    for path in pictures:
+        x = ImageClassification(crop_size=224)(Image.open(path).convert("RGB"))[None]
+        inputs.append((os.path.basename(path), [os.path.abspath(path)], x))
     for i, shape in enumerate(shapes):
         x = np.random.default_rng(i).normal(size=shape).astype(np.float32)
         path = os.path.join(folder, f"tensor{i}.npy")
