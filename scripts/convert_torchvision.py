@@ -2,9 +2,12 @@
 """Converts a torchvision classifier to the weights file camrun reads: safetensors, with the class names and the
 preprocessing in its metadata. Needs torch >= 1.13 and torchvision >= 0.14."""
 import argparse
+import collections
 import json
 import os
+import pickle
 import sys
+import zipfile
 
 import numpy as np
 import torch
@@ -91,15 +94,63 @@ def randomize(model, seed):
 
 # ---- checkpoints ----
 
+class Ignored:
+    """What stands for every object in a checkpoint that is no tensor: it takes what it is given and does nothing."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def ignore(self, *args, **kwargs):
+        return self
+
+    as_strided = __call__ = __setstate__ = __setitem__ = append = extend = add = ignore
+
+
+class TensorUnpickler(pickle.Unpickler):
+    """Reads a file that torch.save wrote and makes nothing of it but tensors and plain values, whatever the file says.
+    (torch.load's weights_only is as safe, but early versions of it refuse files that hold as much as a float.)"""
+
+    STORAGES = {"FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
+                "DoubleStorage": torch.float64, "LongStorage": torch.int64}
+
+    def __init__(self, archive):
+        self.archive = archive
+        index = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        self.folder = index[:-len("data.pkl")] + "data/"
+        super().__init__(archive.open(index))
+
+    def find_class(self, module, name):
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, size, stride, *rest: storage.as_strided(size, stride, offset)
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda data, *rest: data
+        return self.STORAGES.get(name, Ignored) if module == "torch" else Ignored
+
+    def persistent_load(self, reference):
+        _, dtype, key, _, _ = reference
+        if dtype is Ignored:
+            return Ignored()
+        data = bytearray(self.archive.read(self.folder + key))
+        return torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+
+
 def load_checkpoint(path):
     """The state dict in a .pth file: plain or under "state_dict" or "model", without DataParallel's prefix."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                loaded = TensorUnpickler(archive).load()
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)  # the format before PyTorch 1.6
     except OSError as error:
         raise Mistake(f"{path}: {error.strerror}")
-    except Exception as error:
-        raise Mistake(f"{path}: expected a state dict of tensors, found something else ({first_line(error)}); where "
-                      "the file was made, save one with torch.save(model.state_dict(), 'weights.pth')")
+    except Exception:  # damaged files end in errors of every kind
+        raise Mistake(f"{path}: expected a state dict that torch.save wrote, found something else")
+    if isinstance(loaded, Ignored):
+        raise Mistake(f"{path}: expected a state dict, found a pickled object, perhaps a whole model; where it was "
+                      "made, write one with torch.save(model.state_dict(), 'weights.pth')")
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -223,16 +274,18 @@ def build(args):
 def main():
     args = parse_arguments()
     try:
+        if not os.path.isdir(os.path.dirname(os.path.abspath(args.output))):
+            raise Mistake(f"-o {args.output}: its folder does not exist")
         model, metadata = build(args)
         if args.labels:
-            with open(args.labels, encoding="utf-8") as file:
+            with open(args.labels, encoding="utf-8", errors="replace") as file:
                 labels = file.read().splitlines()
             classes = model.get_submodule(last_linear(args.arch)).out_features
             if len(labels) != classes:
                 raise Mistake(f"{args.labels}: expected {classes} lines, one for each class, found {len(labels)}")
             metadata["classes"] = json.dumps(labels, ensure_ascii=False)
         save(args.output, model, args.arch, metadata, args.dtype)
-    except (Mistake, OSError, UnicodeDecodeError) as error:
+    except (Mistake, OSError) as error:
         sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")
 
 
