@@ -2,7 +2,7 @@
 """Trains the small model that ships with camrun, weights/shapes.bin: ResNet18 of width 16 on the drawn pictures of
 shapes_scene.py. Prints its accuracy and how often its class activation maps point at the right object.
 
-    scripts/train_shapes.py -o weights/shapes.bin            train, test, write (about 20 minutes on two cores)
+    scripts/train_shapes.py -o weights/shapes.bin            train, test, write (some ten minutes of one core)
     scripts/train_shapes.py --test weights/shapes.bin        test a file
     scripts/train_shapes.py --demo cam/demo/shapes.png       draw the demo picture"""
 import argparse
