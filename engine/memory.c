@@ -1,7 +1,6 @@
 /* memory.c - aligned memory for activations and packed weights. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "memory.h"
@@ -31,10 +30,4 @@ void touch_pages(float *p, size_t count)
     for (size_t piece = 0; piece < count; piece += PIECE)
         for (size_t i = piece; i < count && i < piece + PIECE; i += SMALL_PAGE)
             p[i] = 0.0f;
-}
-
-float *aligned_zeros(size_t count)
-{
-    float *p = aligned_floats(count);
-    return p ? memset(p, 0, count * sizeof *p) : NULL;
 }
