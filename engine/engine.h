@@ -41,7 +41,7 @@ typedef enum cr_op {
     CR_LINEAR,
     CR_ADD,
     CR_FLATTEN,
-    CR_DROPOUT,          /* evaluation mode: the identity */
+    CR_DROPOUT,          /* evaluation mode: the identity; training: torch.nn.Dropout */
     CR_OP_COUNT
 } cr_op;
 
@@ -64,6 +64,7 @@ typedef struct cr_node {
     int kernel[2], stride[2], pad[2], dilation[2];
     int out[2];      /* CR_ADAPTIVE_AVGPOOL: OH, OW */
     float eps;       /* CR_BATCHNORM */
+    float p;         /* CR_DROPOUT: how likely an element is dropped in training, 0 <= p < 1 */
     int param;       /* first of its parameters in net->params: weight, bias, running_mean, running_var */
     int n_params;
 } cr_node;
@@ -101,6 +102,8 @@ void cr_net_free(cr_net *net);
 /* Node by exact name ("layer4.1.conv2", "features.10"), else the last node inside the module of that name
  * ("layer4", "layer4.1", "features"). -1 with a message that names near candidates. */
 int cr_net_find(const cr_net *net, const char *name, cr_error *err);
+/* Parameter by its key in a state dict, "layer1.0.conv1.weight". -1 with a message. */
+int cr_net_find_param(const cr_net *net, const char *name, cr_error *err);
 /* The last feature map: the node the classifier's pooling reads. */
 int cr_net_last_feature_map(const cr_net *net);
 /* The linear layer of a head that is global average pool + flatten + one linear (class activation mapping needs it),
@@ -129,6 +132,10 @@ typedef struct cr_request {
     const int *grad;            /* nodes whose gradients will be read */
     int n_grad;
     bool direct;                /* no Winograd: every convolution sums in the order of its formula */
+    bool train;                 /* batchnorm normalises by the batch's own statistics, and dropout drops */
+    const bool *param_grad;     /* [net->n_params]: parameters whose gradients will be read; NULL: none. Running
+                                   statistics have none. A batchnorm none of whose parameters gets one is frozen: it
+                                   runs in evaluation mode also where train is set */
 } cr_request;
 
 typedef struct cr_plan cr_plan;
@@ -136,6 +143,9 @@ typedef struct cr_plan cr_plan;
 /* The net, with all parameters bound, must outlive the plan; the request need not. */
 cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *err);
 void cr_plan_free(cr_plan *plan);
+/* To be called where the values of bound parameters have changed since the plan was made or last updated (an optimiser's
+ * step), before the next forward: lays them out for the kernels again. */
+void cr_plan_update(cr_plan *plan);
 /* (C,H,W) of a node under this plan; (F,1,1) behind a flatten. */
 void cr_plan_shape(const cr_plan *plan, int node, int dim[3]);
 size_t cr_plan_arena_bytes(const cr_plan *plan);
@@ -147,6 +157,9 @@ typedef struct cr_tape cr_tape;
 
 cr_tape *cr_tape_create(const cr_plan *plan, cr_error *err);
 void cr_tape_free(cr_tape *tape);
+/* The seed of dropout's masks, of all forwards from the next one on; 0 at first. A mask is a function of the seed, the node
+ * and the element's place in (N,C,H,W) alone: give each step of a training a seed of its own. */
+void cr_tape_seed(cr_tape *tape, uint64_t seed);
 /* x: (N,C,H,W). */
 void cr_tape_forward(cr_tape *tape, const float *x);
 /* After a forward; any number of times. seed: the gradient of the scalar that is explained with respect to the last
@@ -155,9 +168,23 @@ bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err);
 /* Copy a node's value or gradient, (N,C,H,W), to out. Reading what the plan was not asked to keep is an error. */
 bool cr_tape_value(const cr_tape *tape, int node, float *out, cr_error *err);
 bool cr_tape_grad(const cr_tape *tape, int node, float *out, cr_error *err);
+/* After a backward: the gradient of net->params[param], summed over the batch, in the parameter's own shape. The tape's own
+ * memory; the next backward overwrites it. NULL with a message where the plan was not asked for it. */
+const float *cr_tape_param_grad(const cr_tape *tape, int param, cr_error *err);
+/* After a forward in training mode: moves the running statistics of a batchnorm node towards this batch's, as
+ * torch.nn.BatchNorm2d does:
+ *     mean = (1 - momentum) mean + momentum * the batch's mean
+ *     var  = (1 - momentum) var  + momentum * the batch's variance, unbiased (over count - 1)
+ * PyTorch's momentum is 0.1. mean and var: (C), read and written. An error where the node has no such statistics. */
+bool cr_tape_update_running(const cr_tape *tape, int node, float momentum, float *mean, float *var, cr_error *err);
+
+/* ---- from logits to probabilities and loss (optimizer.h goes on from there) ---- */
 
 /* p: (n, classes) softmax of z over classes; in double, shifted by the row's maximum. */
 void cr_softmax(float *p, const float *z, int n, int classes);
+/* Returns the mean over n of -log softmax(z)[label], torch.nn.CrossEntropyLoss's default. dz: its gradient, (n, classes), or
+ * NULL. In double. 0 <= label < classes. */
+double cr_cross_entropy(float *dz, const float *z, const int *labels, int n, int classes);
 
 /* ---- machine ---- */
 

@@ -159,6 +159,7 @@ int add_flatten(builder *b, int x, const char *name, int features)
 int add_dropout(builder *b, int x, const char *name)
 {
     cr_node n = new_node(CR_DROPOUT, x, name);
+    n.p = 0.5f; /* as in all networks here */
     return append(b, &n, false);
 }
 
@@ -235,6 +236,23 @@ int cr_net_find(const cr_net *net, const char *name, cr_error *err)
     char near[NEAR_SIZE];
     list_near(net, name, near);
     cr_fail(err, "%s has no layer '%.60s'; near it: %s (--list-layers shows them all)", net->arch, name, near);
+    return -1;
+}
+
+int cr_net_find_param(const cr_net *net, const char *name, cr_error *err)
+{
+    for (int i = 0; i < net->n_params; i++)
+        if (strcmp(net->params[i].name, name) == 0)
+            return i;
+    char layer[CR_NAME_SIZE];
+    const char *dot = strrchr(name, '.');
+    snprintf(layer, sizeof layer, "%.*s", (int)(dot && dot - name < CR_NAME_SIZE ? dot - name : 0), name);
+    const int node = cr_net_find(net, dot ? layer : name, err);
+    if (node >= 0 && net->nodes[node].n_params > 0)
+        cr_fail(err, "%s has no parameter '%.60s'; the first of layer '%s' is %s", net->arch, name, net->nodes[node].name,
+                net->params[net->nodes[node].param].name);
+    else if (node >= 0)
+        cr_fail(err, "%s has no parameter '%.60s': layer '%s' has none", net->arch, name, net->nodes[node].name);
     return -1;
 }
 

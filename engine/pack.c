@@ -1,7 +1,6 @@
 /* pack.c - parameters as the kernels read them. Weights lie in the order in which the convolution's register tile reads them, with batchnorm folded in:
  * (OC/oc_tile, IC/block, taps, block, oc_tile), zeros where channels are padded. The output channels of a backward are the
  * convolution's input channels. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "ops.h"
@@ -112,18 +111,14 @@ float *conv_pack(const cr_plan *plan, step *s, float *packed)
     const int OC = weight->dim[0], IC = weight->dim[1], KH = n->kernel[0], KW = n->kernel[1];
     const size_t padded = (size_t)oc_tiles(plan, OC) * (size_t)plan->k->oc_tile;
 
-    float *scales = aligned_floats((size_t)OC);
-    if (!scales)
-        return NULL;
     s->bias = memset(packed, 0, padded * sizeof *packed);
-    const float *scale = fold(net, s, s->bias, scales);
+    const float *scale = fold(net, s, s->bias, plan->scales);
     const ptrdiff_t out_step = (ptrdiff_t)IC * KH * KW, in_step = (ptrdiff_t)KH * KW;
     const weight_view forward = {weight->data, scale, OC, IC, out_step, in_step, KW, false};
     const weight_view backward = {weight->data, scale, IC, OC, in_step, out_step, KW, true};
     packed = pack_part(plan, &s->forward, &forward, &plan->value[s->x], packed + padded);
     for (int i = 0; i < s->n_backward; i++)
         packed = pack_part(plan, &s->backward[i], &backward, &plan->grad[s->last], packed);
-    free(scales);
     return packed;
 }
 

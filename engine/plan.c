@@ -326,22 +326,32 @@ static bool place(cr_plan *plan)
 
 /* ---- packing ---- */
 
-/* Re-lays every step's parameters for the kernels, in one piece of memory. */
-static bool pack(cr_plan *plan)
+/* Room for every step's parameters as the kernels want them, in one piece of memory. */
+static bool make_room(cr_plan *plan)
 {
     const cr_net *net = plan->net;
-    size_t size = 0;
+    size_t size = 0, channels = 0;
     for (int i = 0; i < plan->n_steps; i++)
         if (net->nodes[plan->steps[i].node].op == CR_CONV2D)
             size += conv_packed_size(plan, &plan->steps[i]);
         else if (net->nodes[plan->steps[i].node].op == CR_BATCHNORM)
             size += batchnorm_packed_size(plan, &plan->steps[i]);
-    plan->packed = aligned_floats(size);
+    for (int i = 0; i < net->n_nodes; i++)
+        channels = (size_t)net->nodes[i].channels > channels ? (size_t)net->nodes[i].channels : channels;
     plan->packed_size = size;
-    if (plan->packed)
-        touch_pages(plan->packed, size);
+    plan->packed = aligned_floats(size);
+    plan->scales = aligned_floats(channels);
+    if (!plan->packed || !plan->scales)
+        return false;
+    touch_pages(plan->packed, size);
+    return true;
+}
+
+void cr_plan_update(cr_plan *plan)
+{
+    const cr_net *net = plan->net;
     float *next = plan->packed;
-    for (int i = 0; next && i < plan->n_steps; i++) {
+    for (int i = 0; i < plan->n_steps; i++) {
         step *s = &plan->steps[i];
         const cr_node *n = &net->nodes[s->node];
         if (n->op == CR_CONV2D)
@@ -354,7 +364,6 @@ static bool pack(cr_plan *plan)
             for (int p = 0; p < n->n_params; p++)
                 net->packed(net->owner, &net->params[n->param + p]);
     }
-    return next != NULL;
 }
 
 /* ---- the public face ---- */
@@ -364,6 +373,10 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
     const size_t nodes = (size_t)net->n_nodes;
     if (request->n < 1) {
         cr_fail(err, "%s: expected a batch of at least 1 image, found %d", net->arch, request->n);
+        return NULL;
+    }
+    if (request->train || request->param_grad) {
+        cr_fail(err, "%s: this version cannot train yet", net->arch);
         return NULL;
     }
     cr_plan *plan = calloc(1, sizeof *plan);
@@ -403,10 +416,11 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
                 request->w, request->h);
         goto end;
     }
-    if (!pack(plan)) {
+    if (!make_room(plan)) {
         cr_fail(err, "%s: out of memory for %zu bytes of packed weights", net->arch, cr_plan_packed_bytes(plan));
         goto end;
     }
+    cr_plan_update(plan);
     done = true;
 end:
     free(needed);
@@ -424,6 +438,7 @@ void cr_plan_free(cr_plan *plan)
     for (int i = 0; i < plan->n_steps; i++)
         conv_release(&plan->steps[i]);
     free(plan->packed);
+    free(plan->scales);
     free(plan->steps);
     free(plan->source);
     free(plan->kept);

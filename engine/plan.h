@@ -72,6 +72,7 @@ struct cr_plan {
     size_t arena;     /* floats */
     float *packed;    /* all packed weights, in one piece */
     size_t packed_size; /* floats */
+    float *scales;    /* of one step's folded batchnorm, while it is packed */
 };
 
 static inline bool tensor_exists(const tensor *t)

@@ -7,6 +7,7 @@
 struct cr_tape {
     const cr_plan *plan;
     float *arena;
+    uint64_t seed;
     bool has_forward, has_backward;
 };
 
@@ -67,6 +68,11 @@ void tape_forward_step(cr_tape *tape, int i)
     if (i > 0) /* the input's halo is zeroed before it is filled */
         zero_halo(plan, &plan->value[s->last], tape->arena);
     ops[plan->net->nodes[s->node].op].forward(plan, s, tape->arena);
+}
+
+void cr_tape_seed(cr_tape *tape, uint64_t seed)
+{
+    tape->seed = seed;
 }
 
 void cr_tape_forward(cr_tape *tape, const float *x)
@@ -156,4 +162,16 @@ bool cr_tape_grad(const cr_tape *tape, int node, float *out, cr_error *err)
         return cr_fail(err, "%s: no backward has run since the last forward", plan->net->arch);
     read(tape, &plan->grad[plan->source[node]], out);
     return true;
+}
+
+const float *cr_tape_param_grad(const cr_tape *tape, int param, cr_error *err)
+{
+    cr_fail(err, "%s: the plan was not asked for the gradient of parameter %d", tape->plan->net->arch, param);
+    return NULL;
+}
+
+bool cr_tape_update_running(const cr_tape *tape, int node, float momentum, float *mean, float *var, cr_error *err)
+{
+    (void)momentum, (void)mean, (void)var;
+    return cr_fail(err, "%s: node %d has no statistics of a batch", tape->plan->net->arch, node);
 }
