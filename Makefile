@@ -39,10 +39,10 @@ KERNELS := portable neon
 else
 KERNELS := portable
 endif
-KERNEL_portable := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=2
-KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6
-KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -march=x86-64-v3
-KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -march=x86-64-v4 -mprefer-vector-width=512
+KERNEL_portable := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=2 -DFEW_TILES=0
+KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6 -DFEW_TILES=4
+KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -march=x86-64-v3
+KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
 
 PROGRAM_SRC := $(addprefix cam/,main.c run.c options.c output.c report.c json_writer.c interrupt.c)
 HEADERS     := engine/engine.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain file image map metadata \
@@ -118,4 +118,4 @@ install: camrun $(BUILD)/libcamrun.a
 clean:
 	rm -rf build camrun demo.png
 
--include $(LIB_OBJ:.o=.d) $(PROGRAM_OBJ:.o=.d) $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(PROGRAM_OBJ:.o=.d) $(BUILD)/bench/bench.d $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)

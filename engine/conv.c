@@ -91,17 +91,17 @@ static void widen_halo(const conv_part *part, const int shape[3], int halo[2])
         }
 }
 
-/* Square kernels of 3 or 5 taps and stride 1, where an image has enough tiles to share the transformed weights and few of
- * them hang over the edge. The choice never depends on the batch or the threads, so bits do not either. Measured:
- * bench/LOG.md. */
+/* Square kernels of 3 or 5 taps and stride 1, on maps where the saved multiplications outweigh the transforms. The choice
+ * never depends on the batch or the threads, so bits do not either. Measured: bench/LOG.md. */
 static bool choose_winograd(const cr_plan *plan, const conv_part *part, const int stride[2], const tensor *x)
 {
-    if (plan->direct || x->block != BLOCK || part->taps[0] != part->taps[1] || (part->taps[0] != 3 && part->taps[0] != 5))
+    const int taps = part->taps[0], smallest = taps == 3 ? 4 : 9;
+    if (plan->direct || x->block != BLOCK || part->taps[1] != taps || (taps != 3 && taps != 5))
         return false;
     for (int axis = 0; axis < 2; axis++) {
-        if (stride[axis] != 1 || part->count[axis] <= 8)
+        if (stride[axis] != 1 || part->count[axis] < smallest)
             return false;
-        for (int t = 1; t < part->taps[axis]; t++)
+        for (int t = 1; t < taps; t++)
             if (part->offset[axis][t] != part->offset[axis][0] + t) /* dilated */
                 return false;
     }
@@ -130,12 +130,12 @@ void conv_plan_kernels(cr_plan *plan, step *s)
     const tensor *x = &plan->value[s->x], *dy = &plan->grad[s->last];
     s->forward.winograd = choose_winograd(plan, &s->forward, n->stride, x);
     if (s->forward.winograd)
-        s->scratch.size = winograd_scratch(plan, &s->forward, x);
+        s->scratch.size = winograd_scratch(plan, &s->forward, x, plan->shape[s->last][0]);
     for (int i = 0; i < s->n_backward; i++) {
         conv_part *part = &s->backward[i];
         part->winograd = choose_winograd(plan, part, n->stride, dy);
         if (part->winograd)
-            s->backward_scratch.size = winograd_scratch(plan, part, dy);
+            s->backward_scratch.size = winograd_scratch(plan, part, dy, plan->shape[s->x][0]);
     }
 }
 

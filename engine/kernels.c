@@ -1,7 +1,7 @@
 /* kernels.c - the fast kernels, written once with the compilers' vector extensions.
  *
  * The Makefile compiles this file once per instruction set, with KERNELS=<name of the table>, VEC_BYTES=<vector size>,
- * OC_VECS and TILE_PIXELS=<register tile> and the flags that enable the set. A vec holds VL channels of one pixel.
+ * OC_VECS and TILE_PIXELS=<register tile>, FEW_TILES=<that of winograd_few> and the flags that enable the set. A vec holds VL channels of one pixel.
  *
  * The one idea of the convolution is its register tile: OC_VECS vectors of output channels times TILE_PIXELS pixels are
  * accumulated in registers over all taps and input channels; each step loads OC_VECS vectors of weights, which
@@ -199,8 +199,9 @@ static const float ROOT_HALF = 0.70710678118654752f, ROOT_TWO = 1.41421356237309
 
 INLINE void apply_B(vec r[SIDE], const vec d[SIDE]) /* r = B^T d */
 {
-    const vec even_half = d[4] - 2.0f * d[2], odd_half = ROOT_HALF * (d[3] - 2.0f * d[1]);
-    const vec even_two = d[4] - 0.5f * d[2], odd_two = ROOT_TWO * (d[3] - 0.5f * d[1]);
+    const float half = -1.0f / 1.5f, two = 1.0f / 6.0f; /* G's denominators at p^2 = 1/2 and p^2 = 2 */
+    const vec even_half = half * d[4] - 2.0f * half * d[2], odd_half = half * ROOT_HALF * (d[3] - 2.0f * d[1]);
+    const vec even_two = two * d[4] - 0.5f * two * d[2], odd_two = two * ROOT_TWO * (d[3] - 0.5f * d[1]);
     r[0] = d[0] - 2.5f * d[2] + d[4];
     r[1] = even_half + odd_half;
     r[2] = even_half - odd_half;
@@ -219,15 +220,11 @@ INLINE void apply_G(vec r[SIDE], const vec g[5], int taps) /* r = G g */
         even_two += 4.0f * g[4];
         odd_two += 2.0f * g[3];
     }
-    even_half *= -1.0f / 1.5f;
-    odd_half *= -ROOT_HALF / 1.5f;
-    even_two *= 1.0f / 6.0f;
-    odd_two *= ROOT_TWO / 6.0f;
     r[0] = g[0];
-    r[1] = even_half + odd_half;
-    r[2] = even_half - odd_half;
-    r[3] = even_two + odd_two;
-    r[4] = even_two - odd_two;
+    r[1] = even_half + ROOT_HALF * odd_half;
+    r[2] = even_half - ROOT_HALF * odd_half;
+    r[3] = even_two + ROOT_TWO * odd_two;
+    r[4] = even_two - ROOT_TWO * odd_two;
     r[5] = g[taps - 1];
 }
 
@@ -307,6 +304,73 @@ static void winograd_weights(float *U, const float *w, int taps)
     else
         transform_weights(U, w, 5);
 }
+
+#if FEW_TILES
+
+/* Row i of G g for a 3x3 kernel g whose taps lie `tap` floats apart. */
+INLINE void row_of_G(vec r[3], const float *g, ptrdiff_t tap, int i)
+{
+    for (int kw = 0; kw < 3; kw++) {
+        const float *column = g + kw * tap;
+        if (i == 0 || i == 5) {
+            r[kw] = load(column + (i == 0 ? 0 : 6) * tap);
+        } else {
+            const vec even = load(column) + (i < 3 ? 0.5f : 2.0f) * load(column + 6 * tap);
+            const float p = i < 3 ? ROOT_HALF : ROOT_TWO;
+            r[kw] = even + (i % 2 ? p : -p) * load(column + 3 * tap);
+        }
+    }
+}
+
+/* Row i of the points of `tiles` tiles and VL output channels; i and tiles are constants in every call. */
+INLINE void few_tiles_row(const winograd_few_task *task, int v, int i, int tiles)
+{
+    const ptrdiff_t tap = BLOCK * OC_TILE;
+    float *M = task->M + i * SIDE * task->M_point + v;
+    const float *V = task->V + i * SIDE * task->V_point, *w = task->w + v;
+    /* All rows together fetch the task's next weights: nine lines for each input channel. */
+    const int lines = i % 2 ? 1 : 2;
+    const float *ahead = task->ahead + i / 2 * 3 * task->n_in * BLOCK * BLOCK + i % 2 * 2 * task->n_in * BLOCK * BLOCK;
+    vec acc[SIDE][FEW_TILES];
+    for (int j = 0; j < SIDE; j++)
+        for (int t = 0; t < tiles; t++)
+            acc[j][t] = task->more ? load(M + j * task->M_point + t * BLOCK) : (vec){0};
+    for (int b = 0; b < task->n_in; b++, V += task->V_block, w += 9 * tap)
+        for (int ic = 0; ic < BLOCK; ic++) {
+            if (v == 0)
+                for (int line = 0; line < lines; line++, ahead += BLOCK)
+                    __builtin_prefetch(ahead, 0, 3);
+            vec r[5], u[SIDE];
+            row_of_G(r, w + ic * OC_TILE, tap, i);
+            apply_G(u, r, 3);
+            for (int j = 0; j < SIDE; j++)
+                for (int t = 0; t < tiles; t++)
+                    acc[j][t] += u[j] * V[j * task->V_point + t * BLOCK + ic];
+        }
+    for (int j = 0; j < SIDE; j++)
+        for (int t = 0; t < tiles; t++)
+            store(M + j * task->M_point + t * BLOCK, acc[j][t]);
+}
+
+INLINE void few_tiles_rows(const winograd_few_task *task, int tiles)
+{
+    for (int v = 0; v < BLOCK; v += VL)
+        for (int i = 0; i < SIDE; i++) /* unrolled */
+            few_tiles_row(task, v, i, tiles);
+}
+
+static void winograd_few(const winograd_few_task *task, int tiles)
+{
+    if (tiles == FEW_TILES) {
+        few_tiles_rows(task, FEW_TILES);
+        return;
+    }
+    winograd_few_task one = *task;
+    for (int t = 0; t < tiles; t++, one.M += BLOCK, one.V += BLOCK)
+        few_tiles_rows(&one, 1);
+}
+
+#endif
 
 INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
                              int cols, int m)
@@ -517,6 +581,10 @@ const kernels KERNELS = {
     .winograd_input = winograd_input,
     .winograd_weights = winograd_weights,
     .winograd_output = winograd_output,
+#if FEW_TILES
+    .few_tiles = FEW_TILES,
+    .winograd_few = winograd_few,
+#endif
     .linear = linear,
     .linear_backward = linear_backward,
     .affine = affine,

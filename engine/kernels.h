@@ -60,6 +60,18 @@ typedef struct winograd_output_task {
     bool relu;
 } winograd_output_task;
 
+/* 16 output channels of all points, and some of the input channels. */
+typedef struct winograd_few_task {
+    float *M;          /* (points, tiles, 16) */
+    ptrdiff_t M_point; /* steps between points */
+    bool more;         /* adds to what M holds */
+    const float *V;    /* (points, n_in, tiles, 16) */
+    ptrdiff_t V_point, V_block;
+    const float *w;     /* packed, from the first of these output channels on */
+    const float *ahead; /* 9 * 16 * 16 * n_in floats to fetch into the second-level cache meanwhile */
+    int n_in;           /* channel blocks */
+} winograd_few_task;
+
 typedef struct kernels {
     const char *name;
     int oc_tile; /* output channels a conv call computes: the unit of the packed weights */
@@ -77,6 +89,11 @@ typedef struct kernels {
     /* y = epilogue( A^T M A + bias ); add: the tile's place in what is added, or NULL */
     void (*winograd_output)(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
                             int cols, int m);
+
+    /* M[p][t] = sum_ic (G g G^T)[p] V[p][t] of 3x3 kernels g, for so few tiles (at most few_tiles) that the weights are best
+     * transformed in registers. Where those do not suffice, few_tiles is 0 and there is no such kernel. */
+    int few_tiles;
+    void (*winograd_few)(const winograd_few_task *task, int tiles);
 
     /* y[o] = relu?( bias[o] + sum_i x[i] * w[o][i] ) for o0 <= o < o1; w (O,I) row-major, any alignment */
     void (*linear)(float *y, const float *x, const float *w, const float *bias, bool relu, int I, int o0, int o1);

@@ -218,19 +218,29 @@ void flatten_backward(const cr_plan *plan, const step *s, const tensor *dy, floa
 
 void unblock(float *plain, map m, const tensor *t)
 {
-    for (int c = 0; c < t->C; c++)
+    const ptrdiff_t pixels = (ptrdiff_t)t->H * t->W;
+#pragma omp parallel for schedule(static)
+    for (int c = 0; c < t->C; c++) {
+        const float *from = m.p + c / t->block * m.block + c % t->block;
+        float *to = plain + c * pixels;
         for (int h = 0; h < t->H; h++)
             for (int w = 0; w < t->W; w++)
-                *plain++ = m.p[c / t->block * m.block + h * m.row + w * m.col + c % t->block];
+                *to++ = from[h * m.row + w * m.col];
+    }
 }
 
 void block(map m, const tensor *t, const float *plain, bool add)
 {
-    for (int c = 0; c < t->blocks * t->block; c++)
+    const ptrdiff_t pixels = (ptrdiff_t)t->H * t->W;
+#pragma omp parallel for schedule(static)
+    for (int b = 0; b < t->blocks; b++)
         for (int h = 0; h < t->H; h++)
-            for (int w = 0; w < t->W; w++) {
-                float *to = &m.p[c / t->block * m.block + h * m.row + w * m.col + c % t->block];
-                float from = c < t->C ? *plain++ : 0.0f; /* padding channels hold zeros */
-                *to = add ? *to + from : from;
+            for (int c = b * t->block; c < (b + 1) * t->block; c++) {
+                float *to = m.p + b * m.block + h * m.row + c % t->block;
+                const float *from = plain + c * pixels + (ptrdiff_t)h * t->W;
+                for (int w = 0; w < t->W; w++, to += m.col) {
+                    const float value = c < t->C ? from[w] : 0.0f; /* padding channels hold zeros */
+                    *to = add ? *to + value : value;
+                }
             }
 }

@@ -32,7 +32,7 @@ typedef struct conv_call {
 } conv_call;
 
 /* winograd.c: runs a part whose `winograd` is set, in so many floats of scratch. */
-size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x);
+size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC);
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);
 
 /* conv.c, in the order a plan calls them: taps, and the halos they need around x and dy; once layouts are final, which

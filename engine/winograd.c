@@ -1,32 +1,43 @@
 /* winograd.c - 3x3 and 5x5 convolutions of stride 1 with fewer multiplications: F(4x4,3x3) and F(2x2,5x5), both of 36
  * points (kernels.c says what they compute).
  *
- * The output is cut into m x m tiles; tiles of all images and rows form one list. For a group of tiles at a time:
- *   1. every thread transforms part of the input patches: V (points, IC/16, tiles, 16), shared by all threads;
- *   2. every thread takes (output-channel tile, chunk of tiles) items. For 64 input channels at a time it transforms the
- *      weights, U (64, points, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by
- *      the same register tile that runs direct convolutions; then it transforms M to output pixels.
+ * The output is cut into m x m tiles; tiles of all images and rows form one list. Threads share out tiles and output
+ * channels as a grid: each has a range of both, and works on it without waiting for the others. For a group of its tiles:
+ *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
+ *   2. for each tile of output channels and chunk of tiles, 64 input channels at a time, it transforms the weights,
+ *      U (64, points, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by the same
+ *      register tile that runs direct convolutions; then it transforms M to output pixels.
  *
- * Weights are transformed when they are needed, from the packed array that the direct convolution uses: stored, those of a
- * 3x3 kernel would be four times as many bytes, and reading those from memory takes longer than making them again. U and M belong to
- * one thread and are sized to stay in its second-level cache. Each sum runs over the same terms in the same order for any
- * number of threads and any batch. */
+ * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
+ * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
+ * convolution uses: stored, those of a 3x3 kernel would be four times as many bytes, and reading those from memory takes
+ * longer than making them again. U and M are sized to stay in a core's second-level cache. Each sum runs over the same
+ * terms in the same order for any number of threads and any batch. */
 #include <string.h>
 
 #include "ops.h"
 
 enum {
+    FEW_TILES = 8,          /* of an image: their weights are transformed in registers */
     CHUNK_BLOCKS = 4,       /* input-channel blocks in U: 295 KB */
     CHUNK_TILES = 98,       /* tiles in M: 450 KB */
     GROUP_FLOATS = 1 << 20, /* V: 4 MB, of the last-level cache */
+    /* What the work on 16 input channels costs a core, in ns, to choose the grid: */
+    PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
+    PATCH_COST = 60,    /* one tile: its patch */
+    WEIGHTS_COST = 850, /* one tile of output channels: its weights */
 };
 
 typedef struct winograd_shape {
     int m, taps;                     /* tile's and kernel's side */
     int tile_rows, tile_cols, tiles; /* of one image; of all */
+    int tile_parts, oc_parts;        /* the grid of threads */
+    int oc_tiles;                    /* tiles of output channels */
     int group, chunk;                /* tiles in V, tiles in M */
+    bool few;                        /* no U: the kernel for few tiles runs */
     ptrdiff_t V_point, M_point;      /* floats from one point to the next */
-    ptrdiff_t U;                     /* floats in U */
+    ptrdiff_t w_block;               /* from 16 input channels' packed weights to the next 16's */
+    ptrdiff_t V, U, M;               /* floats of each, for one thread */
 } winograd_shape;
 
 /* Points lie an odd number of cache lines apart: at a power of two, all of them would fall into the same few sets of the
@@ -41,26 +52,55 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x)
+static int parts_of(int count, int parts)
 {
+    return (count + parts - 1) / parts;
+}
+
+/* The grid whose busiest thread has least to do. */
+static void choose_grid(winograd_shape *s, int threads)
+{
+    int64_t least = INT64_MAX;
+    for (int tile_parts = 1; tile_parts <= smaller(threads, s->tiles); tile_parts++) {
+        const int oc_parts = smaller(threads / tile_parts, s->oc_tiles);
+        const int64_t tiles = parts_of(s->tiles, tile_parts), oc_tiles = parts_of(s->oc_tiles, oc_parts);
+        const int64_t chunks = (tiles + CHUNK_TILES - 1) / CHUNK_TILES;
+        const int64_t cost = tiles * oc_tiles * PRODUCT_COST + tiles * PATCH_COST + oc_tiles * chunks * WEIGHTS_COST;
+        if (cost < least) {
+            least = cost;
+            s->tile_parts = tile_parts;
+            s->oc_parts = oc_parts;
+        }
+    }
+}
+
+static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
+{
+    const int oc_tile = plan->k->oc_tile;
     winograd_shape s = {.m = WINOGRAD_SIDE + 1 - part->taps[0], .taps = part->taps[0]};
-    s.tile_rows = (part->count[0] + s.m - 1) / s.m;
-    s.tile_cols = (part->count[1] + s.m - 1) / s.m;
+    s.tile_rows = parts_of(part->count[0], s.m);
+    s.tile_cols = parts_of(part->count[1], s.m);
     s.tiles = plan->N * s.tile_rows * s.tile_cols;
-    const int chunks = (s.tiles + CHUNK_TILES - 1) / CHUNK_TILES;
-    s.chunk = (s.tiles + chunks - 1) / chunks;
-    int chunks_in_group = GROUP_FLOATS / (WINOGRAD_POINTS * x->blocks * BLOCK * s.chunk);
-    s.group = smaller(s.tiles, (chunks_in_group < 1 ? 1 : chunks_in_group) * s.chunk);
+    s.oc_tiles = parts_of(OC, oc_tile);
+    choose_grid(&s, plan->threads);
+    s.few = plan->k->few_tiles > 0 && s.taps == 3 && s.tile_rows * s.tile_cols <= FEW_TILES;
+    const int tiles = parts_of(s.tiles, s.tile_parts);
+    s.chunk = parts_of(tiles, parts_of(tiles, CHUNK_TILES));
+    const int chunks_in_group = GROUP_FLOATS / (WINOGRAD_POINTS * x->blocks * BLOCK * s.chunk);
+    s.group = smaller(tiles, (chunks_in_group < 1 ? 1 : chunks_in_group) * s.chunk);
     s.V_point = odd_lines((ptrdiff_t)x->blocks * s.group * BLOCK);
-    s.U = (ptrdiff_t)WINOGRAD_POINTS * CHUNK_BLOCKS * BLOCK * plan->k->oc_tile;
-    s.M_point = odd_lines((ptrdiff_t)s.chunk * plan->k->oc_tile);
+    s.M_point = odd_lines((ptrdiff_t)s.chunk * oc_tile);
+    s.w_block = (ptrdiff_t)s.taps * s.taps * BLOCK * oc_tile;
+    s.V = WINOGRAD_POINTS * s.V_point;
+    s.U = s.few ? 0 : (ptrdiff_t)WINOGRAD_POINTS * CHUNK_BLOCKS * BLOCK * oc_tile;
+    s.M = WINOGRAD_POINTS * s.M_point;
     return s;
 }
 
-size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x)
+size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
 {
-    const winograd_shape s = shape_of(plan, part, x);
-    return (size_t)(WINOGRAD_POINTS * s.V_point + plan->threads * (s.U + WINOGRAD_POINTS * s.M_point));
+    const winograd_shape s = shape_of(plan, part, x, OC);
+    return (size_t)(s.tile_parts * s.oc_parts * (s.V + s.U + s.M));
 }
 
 /* ---- which tile a number stands for ---- */
@@ -93,29 +133,35 @@ static void transform_patches(const cr_plan *plan, const winograd_shape *s, cons
     }
 }
 
-/* Makes output channels oc_tile * tile and up of the tiles first .. first + count - 1, which lie in V from `offset` on. */
-static void multiply_and_write(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *V,
-                               float *U, float *M, int tile, int first, int offset, int count)
+/* What one thread works on: tiles of the output's pixels and a tile of its channels. */
+typedef struct piece {
+    int oc_tile;
+    int first, count; /* tiles */
+    int in_V;         /* where in V the first one lies */
+} piece;
+
+/* M = sum over input channels of U V */
+static void multiply(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *V, float *U, float *M,
+                     const piece *at)
 {
     const kernels *k = plan->k;
-    const tensor *x = call->x;
+    const int n_in = call->x->blocks;
     const ptrdiff_t U_step = (ptrdiff_t)WINOGRAD_POINTS * k->oc_tile;
-    const ptrdiff_t w_block = (ptrdiff_t)s->taps * s->taps * BLOCK * k->oc_tile;
-    const float *w = call->part->w + (ptrdiff_t)tile * x->blocks * w_block;
+    const float *w = call->part->w + (ptrdiff_t)at->oc_tile * n_in * s->w_block;
     static const int32_t no_offset[1] = {0};
 
-    for (int b = 0; b < x->blocks; b += CHUNK_BLOCKS) {
-        const int blocks = smaller(CHUNK_BLOCKS, x->blocks - b);
+    for (int b = 0; b < n_in; b += CHUNK_BLOCKS) {
+        const int blocks = smaller(CHUNK_BLOCKS, n_in - b);
         for (int i = 0; i < blocks; i++)
-            k->winograd_weights(U + i * BLOCK * U_step, w + (b + i) * w_block, s->taps);
+            k->winograd_weights(U + i * BLOCK * U_step, w + (b + i) * s->w_block, s->taps);
         for (int p = 0; p < WINOGRAD_POINTS; p++) {
             /* The 1x1 convolution's x is only read; a map has no const twin. */
-            float *from = (float *)(uintptr_t)(V + p * s->V_point + ((ptrdiff_t)b * s->group + offset) * BLOCK);
-            const map sums = {M + p * s->M_point, (ptrdiff_t)count * BLOCK, 0, BLOCK};
+            float *from = (float *)(uintptr_t)(V + p * s->V_point + ((ptrdiff_t)b * s->group + at->in_V) * BLOCK);
+            const map sums = {M + p * s->M_point, (ptrdiff_t)at->count * BLOCK, 0, BLOCK};
             const conv_task task = {
                 .x = {from, (ptrdiff_t)s->group * BLOCK, 0, BLOCK},
                 .ahead_step = (ptrdiff_t)s->group * BLOCK,
-                .next_x = p + 1 < WINOGRAD_POINTS ? from + s->V_point : from + (CHUNK_BLOCKS * s->group * BLOCK) - p * s->V_point,
+                .next_x = p + 1 < WINOGRAD_POINTS ? from + s->V_point : from,
                 .in_block = BLOCK,
                 .n_in = blocks,
                 .tap = no_offset,
@@ -125,55 +171,94 @@ static void multiply_and_write(const cr_plan *plan, const winograd_shape *s, con
                 .add = b ? sums : (map){0},
                 .y = sums,
                 .out_blocks = k->oc_tile / BLOCK,
-                .OW = count,
+                .OW = at->count,
             };
             k->conv(&task, 0, 0, 1);
         }
     }
+}
 
+/* The same without U: the weights are transformed again for every few tiles. The next weights come from memory meanwhile. */
+static void multiply_few(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *V, float *M,
+                         const piece *at)
+{
+    const kernels *k = plan->k;
+    const int n_in = call->x->blocks;
+    const float *w = call->part->w + (ptrdiff_t)at->oc_tile * n_in * s->w_block;
+    for (int b = 0; b < n_in; b += CHUNK_BLOCKS) {
+        const int blocks = smaller(CHUNK_BLOCKS, n_in - b);
+        for (int i = 0; i < k->oc_tile / BLOCK; i++)
+            for (int t = 0; t < at->count; t += k->few_tiles) {
+                const winograd_few_task task = {
+                    .M = M + ((ptrdiff_t)i * at->count + t) * BLOCK,
+                    .M_point = s->M_point,
+                    .more = b > 0,
+                    .V = V + ((ptrdiff_t)b * s->group + at->in_V + t) * BLOCK,
+                    .V_point = s->V_point,
+                    .V_block = (ptrdiff_t)s->group * BLOCK,
+                    .w = w + b * s->w_block + i * BLOCK,
+                    .ahead = w + (b + blocks) * s->w_block + i * (blocks * s->w_block * BLOCK / k->oc_tile),
+                    .n_in = blocks,
+                };
+                k->winograd_few(&task, smaller(k->few_tiles, at->count - t));
+            }
+    }
+}
+
+/* y = epilogue( A^T M A ) */
+static void write_output(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *M, const piece *at)
+{
+    const kernels *k = plan->k;
     const map my = tensor_map(call->arena, call->y, 0);
     const map ma = call->add ? tensor_map(call->arena, call->add, 0) : (map){0};
     for (int i = 0; i < k->oc_tile / BLOCK; i++) {
-        const int block = tile * (k->oc_tile / BLOCK) + i;
+        const int block = at->oc_tile * (k->oc_tile / BLOCK) + i;
         if (block >= call->y->blocks)
             break;
         const winograd_output_task task = {s->M_point, my.row, ma.row, call->bias ? call->bias + block * BLOCK : NULL,
                                            call->relu};
-        for (int t = 0; t < count; t++) {
-            const place at = tile_place(s, first + t);
-            float *y = my.p + at.image * call->y->image + block * my.block + at.row * my.row + at.col * my.col;
+        for (int t = 0; t < at->count; t++) {
+            const place to = tile_place(s, at->first + t);
+            float *y = my.p + to.image * call->y->image + block * my.block + to.row * my.row + to.col * my.col;
             const float *add = !ma.p ? NULL
-                                     : ma.p + at.image * call->add->image + block * ma.block + at.row * ma.row +
-                                           at.col * ma.col;
-            k->winograd_output(&task, M + ((ptrdiff_t)i * count + t) * BLOCK, y, add, call->part->count[0] - at.row,
-                               call->part->count[1] - at.col, s->m);
+                                     : ma.p + to.image * call->add->image + block * ma.block + to.row * ma.row +
+                                           to.col * ma.col;
+            k->winograd_output(&task, M + ((ptrdiff_t)i * at->count + t) * BLOCK, y, add, call->part->count[0] - to.row,
+                               call->part->count[1] - to.col, s->m);
         }
     }
 }
 
+/* Where part i of `parts` nearly equal ones begins. */
+static int part_start(int count, int parts, int i)
+{
+    return (int)((int64_t)count * i / parts);
+}
+
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 {
-    const winograd_shape s = shape_of(plan, call->part, call->x);
-    const int oc_tiles = (call->y->C + plan->k->oc_tile - 1) / plan->k->oc_tile;
-    float *V = scratch;
+    const winograd_shape s = shape_of(plan, call->part, call->x, call->y->C);
 
-#pragma omp parallel num_threads(plan->threads)
-    {
-        float *U = scratch + WINOGRAD_POINTS * s.V_point + thread_index() * (s.U + WINOGRAD_POINTS * s.M_point), *M = U + s.U;
-        for (int group = 0; group < s.tiles; group += s.group) {
-            const int tiles = smaller(s.group, s.tiles - group), chunks = (tiles + s.chunk - 1) / s.chunk;
-#pragma omp for schedule(static)
-            for (int i = 0; i < call->x->blocks * chunks; i++) {
-                const int first = i % chunks * s.chunk, b = i / chunks;
-                transform_patches(plan, &s, call->part, call->x, call->arena, V + (ptrdiff_t)first * BLOCK, b,
-                                  group + first, smaller(s.chunk, tiles - first));
-            }
-#pragma omp for schedule(static)
-            for (int i = 0; i < oc_tiles * chunks; i++) {
-                const int first = i % chunks * s.chunk;
-                multiply_and_write(plan, &s, call, V, U, M, i / chunks, group + first, first,
-                                   smaller(s.chunk, tiles - first));
-            }
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
+    for (int i = 0; i < s.tile_parts * s.oc_parts; i++) {
+        float *V = scratch + i * (s.V + s.U + s.M), *U = V + s.V, *M = U + s.U;
+        const int tile_part = i / s.oc_parts, oc_part = i % s.oc_parts;
+        const int last = part_start(s.tiles, s.tile_parts, tile_part + 1);
+        const int oc_first = part_start(s.oc_tiles, s.oc_parts, oc_part);
+        const int oc_last = part_start(s.oc_tiles, s.oc_parts, oc_part + 1);
+        for (int group = part_start(s.tiles, s.tile_parts, tile_part); group < last; group += s.group) {
+            const int tiles = smaller(s.group, last - group);
+            for (int b = 0; b < call->x->blocks; b++)
+                transform_patches(plan, &s, call->part, call->x, call->arena, V, b, group, tiles);
+            for (int oc = oc_first; oc < oc_last; oc++)
+                for (int first = 0; first < tiles; first += s.chunk) {
+                    const piece at = {oc, group + first, smaller(s.chunk, tiles - first), first};
+                    if (s.few)
+                        multiply_few(plan, &s, call, V, M, &at);
+                    else
+                        multiply(plan, &s, call, V, U, M, &at);
+                    write_output(plan, &s, call, M, &at);
+                }
         }
     }
 }
