@@ -6,7 +6,9 @@
  *   cr_weights *weights = cr_weights_open("shapes.bin", &err);
  *   cr_net *net = cr_net_load(weights, NULL, &err);
  *   int layer = cr_net_last_feature_map(net);
- *   cr_explainer *e = cr_explainer_create(net, cr_method_at(0), &layer, 1, 1, 224, 224, &err);
+ *   const cr_method *method = cr_method_find("gradcam", &err);
+ *   cr_explain_request request = {&method, 1, &layer, 1, 1, 224, 224};
+ *   cr_explainer *e = cr_explainer_create(net, &request, &err);
  *
  *   cr_image photo;
  *   cr_geometry geometry;
@@ -19,10 +21,10 @@
  *   cr_explainer_forward(e, x, &err);                                    e->logits
  *   cr_top_classes(&best, 1, e->logits, net->classes);                   int best
  *   cr_explainer_backward(e, &best, &err);
- *   cr_explainer_maps(e, &err);                                          e->layers[0].raw, e->maps
+ *   cr_explainer_maps(e, &err);                                          e->results[0].maps, e->results[0].raw[0]
  *
  *   cr_image overlay;
- *   cr_picture_overlay(&overlay, &photo, e->maps, &geometry, 0.5f, cr_colormap_find("jet", &err), &err);
+ *   cr_picture_overlay(&overlay, &photo, e->results[0].maps, &geometry, 0.5f, cr_colormap_find("jet", &err), &err);
  *   cr_image_write_png(&overlay, "overlay.png", &err); */
 #ifndef CAMRUN_H
 #define CAMRUN_H

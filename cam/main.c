@@ -45,6 +45,9 @@ static bool run_task(const options *o, FILE *out, cr_error *err)
     case SHOW_VERSION:
         fputs("camrun " CAMRUN_VERSION "\n", out);
         return true;
+    case LIST_METHODS:
+        report_methods(out, o->json);
+        return true;
     case LIST_LAYERS:
         return list_layers(o, out, err);
     default:

@@ -1,55 +1,160 @@
-/* methods.c - the methods of methods.h as their formulas, and the table that names them. */
+/* methods.c - the methods of methods.h as their formulas, and the table that names them. Sums are over pixels p where
+ * nothing else is said. Where a paper and pytorch-grad-cam differ, the code follows the latter, and says so. */
 #include "methods.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* map[p] += weight * a[p] */
-static void add_channel(double *map, double weight, const float *a, size_t pixels)
+#include "random.h"
+
+static size_t pixels_of(const cr_evidence *e)
 {
-    for (size_t p = 0; p < pixels; p++)
-        map[p] += weight * (double)a[p];
+    return (size_t)e->h * (size_t)e->w;
 }
 
-void cr_gradcam(double *map, const float *a, const float *g, int c, int h, int w)
+/* Channel k of an array (C,H,W). */
+static const float *channel(const float *x, const cr_evidence *e, int k)
 {
-    size_t pixels = (size_t)h * (size_t)w;
-    memset(map, 0, pixels * sizeof *map);
-    for (size_t k = 0; k < (size_t)c; k++) {
-        double sum = 0;
-        for (size_t p = 0; p < pixels; p++)
-            sum += (double)g[k * pixels + p];
-        add_channel(map, sum / (double)pixels, a + k * pixels, pixels);
+    return x + (size_t)k * pixels_of(e);
+}
+
+static double sum(const float *x, size_t pixels)
+{
+    double total = 0;
+    for (size_t p = 0; p < pixels; p++)
+        total += (double)x[p];
+    return total;
+}
+
+/* max(x, 0), but NaN where x is. */
+static double positive(double x)
+{
+    return x <= 0 ? 0 : x;
+}
+
+/* ---- weights ---- */
+
+/* Grad-CAM: w_k = mean(g_k).
+ * Selvaraju et al., ICCV 2017 (arXiv:1610.02391), equations 1 and 2 without the ReLU. */
+static void gradcam(double *w, const cr_evidence *e)
+{
+    for (int k = 0; k < e->c; k++)
+        w[k] = sum(channel(e->g, e, k), pixels_of(e)) / (double)pixels_of(e);
+}
+
+/* Grad-CAM++: w_k = sum(alpha max(g_k, 0)),  alpha = g_k^2 / (2 g_k^2 + sum(A_k) g_k^3 + 1e-6).
+ * Chattopadhyay et al., WACV 2018 (arXiv:1710.11063), equations 7 and 19, for the logit in place of its exponential. */
+static void gradcam_plus_plus(double *w, const cr_evidence *e)
+{
+    for (int k = 0; k < e->c; k++) {
+        const float *g = channel(e->g, e, k);
+        double total = sum(channel(e->a, e, k), pixels_of(e));
+        w[k] = 0;
+        for (size_t p = 0; p < pixels_of(e); p++) {
+            double x = positive((double)g[p]), x2 = x * x;
+            w[k] += x * x2 / (2 * x2 + total * x2 * x + 1e-6);
+        }
     }
 }
 
-void cr_layercam(double *map, const float *a, const float *g, int c, int h, int w)
+/* XGrad-CAM: w_k = sum(g_k A_k) / (sum(A_k) + 1e-7).
+ * Fu et al., BMVC 2020 (arXiv:2008.02312), section 3: of all weights the ones nearest to both axioms there. */
+static void xgradcam(double *w, const cr_evidence *e)
 {
-    size_t pixels = (size_t)h * (size_t)w;
-    memset(map, 0, pixels * sizeof *map);
-    for (size_t k = 0; k < (size_t)c; k++)
-        for (size_t p = 0; p < pixels; p++) {
-            float weight = g[k * pixels + p];
-            if (!(weight <= 0)) /* so written, a NaN gets into the map, where it is found */
-                map[p] += (double)weight * (double)a[k * pixels + p];
-        }
+    for (int k = 0; k < e->c; k++) {
+        const float *a = channel(e->a, e, k), *g = channel(e->g, e, k);
+        double product = 0;
+        for (size_t p = 0; p < pixels_of(e); p++)
+            product += (double)g[p] * (double)a[p];
+        w[k] = product / (sum(a, pixels_of(e)) + 1e-7);
+    }
 }
 
-void cr_cam(double *map, const float *a, const float *weight, int c, int h, int w)
+/* CAM: w (C) is the class's row of the last linear layer, which reads the mean of each A_k. The map's mean plus the class's
+ * bias is the logit.
+ * Zhou et al., CVPR 2016 (arXiv:1512.04150), equation 2. */
+static void cam(double *w, const cr_evidence *e)
 {
-    size_t pixels = (size_t)h * (size_t)w;
-    memset(map, 0, pixels * sizeof *map);
-    for (size_t k = 0; k < (size_t)c; k++)
-        add_channel(map, (double)weight[k], a + k * pixels, pixels);
+    for (int k = 0; k < e->c; k++)
+        w[k] = (double)e->fc_weight[k];
 }
+
+/* FEM: w_k = the part of A_k's pixels that exceed its mean by two standard deviations. The same for every class.
+ * Fuad et al., IPTA 2020 (hal-02963298), the k-sigma rule with k = 2. */
+static void fem(double *w, const cr_evidence *e)
+{
+    const double n = (double)pixels_of(e);
+    for (int k = 0; k < e->c; k++) {
+        const float *a = channel(e->a, e, k);
+        double mean = sum(a, pixels_of(e)) / n, square = 0, above = 0;
+        for (size_t p = 0; p < pixels_of(e); p++)
+            square += ((double)a[p] - mean) * ((double)a[p] - mean);
+        double threshold = mean + 2 * sqrt(square / n);
+        for (size_t p = 0; p < pixels_of(e); p++)
+            above += (double)a[p] > threshold;
+        w[k] = above / n;
+    }
+}
+
+/* Random CAM: w_k uniform in [-1, 1), the same for every picture and class: what any other method must be better than. */
+static void randomcam(double *w, const cr_evidence *e)
+{
+    for (int k = 0; k < e->c; k++)
+        w[k] = 2 * random_at(e->seed, (uint64_t)k) - 1;
+}
+
+/* ---- terms ---- */
+
+/* HiResCAM: term_k = g_k A_k.
+ * Draelos and Carin 2020 (arXiv:2011.08891). */
+static void hirescam(double *term, const cr_evidence *e, int k)
+{
+    const float *a = channel(e->a, e, k), *g = channel(e->g, e, k);
+    for (size_t p = 0; p < pixels_of(e); p++)
+        term[p] = (double)g[p] * (double)a[p];
+}
+
+/* Element-wise Grad-CAM: term_k = max(g_k A_k, 0): HiResCAM without what speaks against the class.
+ * pytorch-grad-cam's GradCAMElementWise. */
+static void gradcam_elementwise(double *term, const cr_evidence *e, int k)
+{
+    hirescam(term, e, k);
+    for (size_t p = 0; p < pixels_of(e); p++)
+        term[p] = positive(term[p]);
+}
+
+/* LayerCAM: term_k = max(g_k, 0) A_k.
+ * Jiang et al., IEEE Transactions on Image Processing 2021 (doi:10.1109/TIP.2021.3089943), without the last ReLU. */
+static void layercam(double *term, const cr_evidence *e, int k)
+{
+    const float *a = channel(e->a, e, k), *g = channel(e->g, e, k);
+    for (size_t p = 0; p < pixels_of(e); p++)
+        term[p] = positive((double)g[p]) * (double)a[p];
+}
+
+/* ---- the table ---- */
 
 static const cr_method methods[] = {
-    {"gradcam", "Grad-CAM", CR_GRADIENT, cr_gradcam,
-     "channels weighted by their mean gradient (Selvaraju 2017)"},
-    {"layercam", "LayerCAM", CR_GRADIENT, cr_layercam,
-     "every pixel weighted by its positive gradient: sharp at shallow layers (Jiang 2021)"},
-    {"cam", "CAM", CR_FC_WEIGHT, cr_cam,
-     "channels weighted by the class's row of the last linear layer; ResNets only (Zhou 2016)"},
+    {"gradcam", "Grad-CAM", "channels weighted by their mean gradient (Selvaraju 2017)",
+     CR_NEEDS_GRADIENT, gradcam, NULL},
+    {"gradcam++", "Grad-CAM++", "channels weighted by their positive gradients, for several objects (Chattopadhyay 2018)",
+     CR_NEEDS_GRADIENT, gradcam_plus_plus, NULL},
+    {"xgradcam", "XGrad-CAM", "channels weighted by their gradients' mean where they are active (Fu 2020)",
+     CR_NEEDS_GRADIENT, xgradcam, NULL},
+    {"hirescam", "HiResCAM", "each pixel weighted by its own gradient (Draelos 2020)",
+     CR_NEEDS_GRADIENT, NULL, hirescam},
+    {"gradcam-elementwise", "Element-wise Grad-CAM", "HiResCAM's positive terms alone (pytorch-grad-cam)",
+     CR_NEEDS_GRADIENT, NULL, gradcam_elementwise},
+    {"layercam", "LayerCAM", "each pixel weighted by its positive gradient: sharp at shallow layers (Jiang 2021)",
+     CR_NEEDS_GRADIENT, NULL, layercam},
+    {"cam", "CAM", "channels weighted by the class's row of the last linear layer; ResNets only (Zhou 2016)",
+     CR_NEEDS_FC_WEIGHT, cam, NULL},
+    {"fem", "FEM", "channels weighted by how many of their pixels stand out; no class, no gradient (Fuad 2020)",
+     0, fem, NULL},
+    {"randomcam", "Random CAM", "channels weighted at random: what every other method must be better than",
+     CR_NEEDS_SEED, randomcam, NULL},
 };
 
 enum { METHODS = sizeof methods / sizeof methods[0] };
@@ -61,7 +166,7 @@ const cr_method *cr_method_at(int i)
 
 const cr_method *cr_method_find(const char *name, cr_error *err)
 {
-    char known[128] = "";
+    char known[320] = "";
     for (int i = 0; i < METHODS; i++) {
         if (strcmp(methods[i].name, name) == 0)
             return &methods[i];
@@ -70,4 +175,27 @@ const cr_method *cr_method_find(const char *name, cr_error *err)
     }
     cr_fail(err, "unknown method '%.60s': expected one of %s", name, known);
     return NULL;
+}
+
+/* ---- from terms to a map ---- */
+
+bool cr_method_map(double *map, const cr_method *method, const cr_evidence *e, cr_error *err)
+{
+    const size_t pixels = pixels_of(e);
+    double *w = NULL, *term = NULL;
+    if (!(method->weights ? (w = malloc((size_t)e->c * sizeof *w)) : (term = malloc(pixels * sizeof *term))))
+        return cr_fail(err, "out of memory for a map of %d x %d", e->w, e->h);
+    if (w)
+        method->weights(w, e);
+    memset(map, 0, pixels * sizeof *map);
+    for (int k = 0; k < e->c; k++) {
+        const float *a = channel(e->a, e, k);
+        if (term)
+            method->term(term, e, k);
+        for (size_t p = 0; p < pixels; p++)
+            map[p] += w ? w[k] * (double)a[p] : term[p];
+    }
+    free(w);
+    free(term);
+    return true;
 }

@@ -1,12 +1,17 @@
 /* methods.h - class activation mapping: from a layer's output to the signed map of what in it speaks for a class.
  *
- * Notation, here and in methods.c: A is the layer's output and g the gradient of the explained class's logit with
- * respect to it, both (C,H,W) of one image; k counts channels, p pixels. A map is (H,W), signed: what follows (no
- * negatives, scaling, resizing) is map.h's. Sums are kept in double, because thousands of terms of both signs cancel.
+ * Notation, here and in methods.c: A is the layer's output and g the gradient of the explained score with respect to it,
+ * both (C,H,W) of one image; k counts channels, p pixels. The score is the class's logit. A map is (H,W), signed: what
+ * follows (no negatives, scaling, resizing) is map.h's.
  *
- * A new method is a function and a row of the table in methods.c. */
+ * Every method's map is a sum over channels of terms (H,W), and most often a term is the channel times a weight:
+ *     map[p] = sum_k term_k[p],   term_k[p] = w_k A_k[p]
+ * So a method is one short function, which gives the weights or the terms, and a row of the table in methods.c, which
+ * says what the function must be shown. Finding that is the explainer's work (explain.h), once for all methods of a run. */
 #ifndef CAMRUN_METHODS_H
 #define CAMRUN_METHODS_H
+
+#include <stdint.h>
 
 #include "engine.h"
 
@@ -14,18 +19,30 @@
 extern "C" {
 #endif
 
-/* What a method reads beside A. */
-typedef enum cr_evidence {
-    CR_GRADIENT,  /* g (C,H,W) */
-    CR_FC_WEIGHT, /* (C): the class's row of the linear layer behind a global average pool */
+/* What a method needs beside A. */
+enum {
+    CR_NEEDS_GRADIENT = 1,
+    CR_NEEDS_FC_WEIGHT = 2, /* so it explains the last feature map of networks that end in global average pool + linear */
+    CR_NEEDS_SEED = 4,      /* of random numbers */
+};
+
+/* What is known of one layer and one image. What no method of a run needs is NULL or 0. */
+typedef struct cr_evidence {
+    int c, h, w;
+    const float *a;         /* A (C,H,W) */
+    const float *g;         /* g (C,H,W) */
+    const float *fc_weight; /* (C): the class's row of the linear layer behind the global average pool */
+    uint64_t seed;
 } cr_evidence;
 
 typedef struct cr_method {
     const char *name;  /* "gradcam" */
     const char *title; /* "Grad-CAM" */
-    cr_evidence evidence;
-    void (*map)(double *map, const float *a, const float *evidence, int c, int h, int w);
     const char *about; /* one line: the formula in words, and the paper */
+    unsigned needs;    /* CR_NEEDS_... */
+    /* One of the two: all w_k (C), or term_k (H,W). */
+    void (*weights)(double *w, const cr_evidence *e);
+    void (*term)(double *term, const cr_evidence *e, int k);
 } cr_method;
 
 /* All methods, the default first. Returns NULL past the end. */
@@ -33,18 +50,9 @@ const cr_method *cr_method_at(int i);
 /* NULL with a message listing the known names where the name is unknown. */
 const cr_method *cr_method_find(const char *name, cr_error *err);
 
-/* Grad-CAM: map[p] = sum_k w_k A_k[p] with w_k = mean_p g_k[p].
- * Selvaraju et al., ICCV 2017 (arXiv:1610.02391), equations 1 and 2 without the ReLU. */
-void cr_gradcam(double *map, const float *a, const float *g, int c, int h, int w);
-
-/* LayerCAM: map[p] = sum_k max(g_k[p], 0) A_k[p].
- * Jiang et al., IEEE Transactions on Image Processing 2021 (doi:10.1109/TIP.2021.3089943), without the last ReLU. */
-void cr_layercam(double *map, const float *a, const float *g, int c, int h, int w);
-
-/* CAM: map[p] = sum_k weight_k A_k[p]; weight (C) is the class's row of the last linear layer, which reads the mean
- * over pixels of each A_k. The map's mean plus the class's bias is the logit.
- * Zhou et al., CVPR 2016 (arXiv:1512.04150), equation 2. */
-void cr_cam(double *map, const float *a, const float *weight, int c, int h, int w);
+/* map (H,W) = sum_k term_k, in double, because thousands of terms of both signs cancel. A NaN or infinity in what the
+ * method reads gets into the map, where map.h finds it. False where memory is short. */
+bool cr_method_map(double *map, const cr_method *method, const cr_evidence *e, cr_error *err);
 
 #ifdef __cplusplus
 }

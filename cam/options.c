@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -20,8 +21,9 @@ const char *const options_help =
     "Network  --weights FILE  .bin, .safetensors or .pth     --labels FILE  class names, one a line\n"
     "         --arch NAME     if FILE does not tell: alexnet, vgg11|13|16|19[_bn], resnet18|34|50|101|152\n"
     "Explain  --class LIST    index, name, or top1, top2...: one picture each   (default: top1)\n"
-    "         --method NAME   gradcam, layercam, or cam (ResNets only)          (default: gradcam)\n"
+    "         --method LIST   see --list-methods; one picture each            (default: gradcam)\n"
     "         --layer LIST    see --list-layers; several are averaged (default: the last feature map)\n"
+    "         --seed N        of the random numbers that some methods use\n"
     "Picture  --resize N|WxH  shorter side, or squash to W x H          these default to what\n"
     "         --size N        then crop N x N from the centre           the weights file says,\n"
     "         --mean R,G,B  --std R,G,B  of values in [0,1]             else to ImageNet's values\n"
@@ -32,7 +34,7 @@ const char *const options_help =
     "         --colormap jet|viridis|turbo|grey          --json  the report for programs\n"
     "         --save-map F.npy  in [0,1], input size     --save-raw F.npy  signed, layer size\n"
     "         --save-logits F.npy\n"
-    "Other    --list-layers  --timing [--repeat N]  --threads N  --help  --version\n"
+    "Other    --list-methods  --list-layers  --timing [--repeat N]  --threads N  --help  --version\n"
     "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line is.\n";
 
 /* ---- values ---- */
@@ -78,11 +80,31 @@ static bool set_arch(void *field, const char *text, const option *o, cr_error *e
     return cr_arch_find(text, err) && set_text(field, text, o, err);
 }
 
-static bool set_method(void *field, const char *text, const option *o, cr_error *err)
+static bool add_method(method_list *list, const char *name, cr_error *err)
+{
+    const cr_method *method = cr_method_find(name, err);
+    for (int i = 0; method && i < list->n; i++)
+        if (list->items[i] == method)
+            return cr_fail(err, "method %s is named twice", name);
+    if (method && list->n == (int)(sizeof list->items / sizeof list->items[0]))
+        return cr_fail(err, "more than %d methods", list->n);
+    if (method)
+        list->items[list->n++] = method;
+    return method != NULL;
+}
+
+static bool add_methods(void *field, const char *text, const option *o, cr_error *err)
 {
     (void)o;
-    *(const cr_method **)field = cr_method_find(text, err);
-    return *(const cr_method **)field != NULL;
+    bool ok = true;
+    for (const char *item = text, *end; ok && item; item = *end ? end + 1 : NULL) {
+        char name[64];
+        end = item + strcspn(item, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(end - item), item);
+        ok = *name ? add_method(field, name, err)
+                   : cr_fail(err, "a method is missing: expected names with commas between, found '%.60s'", text);
+    }
+    return ok;
 }
 
 static bool set_colormap(void *field, const char *text, const option *o, cr_error *err)
@@ -186,7 +208,7 @@ static const option table[] = {
     {"arch", 0, set_arch, FIELD(arch), ANY_TASK, 0},
     {"weights", 0, set_text, FIELD(weights), ANY_TASK, 0},
     {"labels", 0, set_text, FIELD(labels), EXPLAIN, 0},
-    {"method", 0, set_method, FIELD(method), EXPLAIN, 0},
+    {"method", 0, add_methods, FIELD(methods), EXPLAIN, 0},
     {"layer", 0, add_text, FIELD(layers), EXPLAIN, 0},
     {"class", 0, add_text, FIELD(classes), EXPLAIN, 0},
     {"resize", 0, set_resize, FIELD(resize), EXPLAIN_PICTURES | LIST_LAYERS, LONGEST_SIDE},
@@ -203,10 +225,11 @@ static const option table[] = {
     {"save-map", 0, set_text, FIELD(save_map), EXPLAIN, 0},
     {"save-raw", 0, set_text, FIELD(save_raw), EXPLAIN, 0},
     {"save-logits", 0, set_text, FIELD(save_logits), EXPLAIN, 0},
-    {"json", 0, set_flag, FIELD(json), ANY_TASK, 0},
+    {"json", 0, set_flag, FIELD(json), ANY_TASK | LIST_METHODS, 0},
     {"timing", 0, set_flag, FIELD(timing), EXPLAIN, 0},
     {"repeat", 0, set_count, FIELD(repeat), EXPLAIN, 1000000},
     {"threads", 0, set_count, FIELD(threads), EXPLAIN, 1024},
+    {"seed", 0, set_count, FIELD(seed), EXPLAIN, INT_MAX},
 };
 
 enum { OPTIONS = sizeof table / sizeof table[0] };
@@ -220,6 +243,7 @@ static const struct {
     {"help", 'h', SHOW_HELP},
     {"version", 0, SHOW_VERSION},
     {"list-layers", 0, LIST_LAYERS},
+    {"list-methods", 0, LIST_METHODS},
 };
 
 enum { TASKS = sizeof tasks / sizeof tasks[0] };
@@ -276,6 +300,15 @@ static bool check_files(const options *o, cr_error *err)
     return true;
 }
 
+/* What the methods need, all of them together: CR_NEEDS_... */
+static unsigned needs_of(const method_list *methods)
+{
+    unsigned needs = 0;
+    for (int i = 0; i < methods->n; i++)
+        needs |= methods->items[i]->needs;
+    return needs;
+}
+
 static bool has_comma(const text_list *list)
 {
     return list->n > 1 || (list->n == 1 && strchr(list->items[0], ','));
@@ -284,11 +317,11 @@ static bool has_comma(const text_list *list)
 static bool check(const options *o, const bool *given, cr_error *err)
 {
     static const char *const with[] = {[EXPLAIN_PICTURES] = "pictures", [EXPLAIN_TENSOR] = "--tensor",
-                                       [LIST_LAYERS] = "--list-layers"};
-    if (!o->arch && !o->weights)
+                                       [LIST_LAYERS] = "--list-layers", [LIST_METHODS] = "--list-methods"};
+    if (!o->arch && !o->weights && o->task != LIST_METHODS)
         return cr_fail(err, "no network given: add --weights FILE (weights/shapes.bin is a small one that comes with "
                        "camrun), or --help");
-    if (!o->weights && o->task != LIST_LAYERS)
+    if (!o->weights && o->task != LIST_LAYERS && o->task != LIST_METHODS)
         return cr_fail(err, "--arch %s says which network it is but not its weights: add --weights FILE", o->arch);
     for (int i = 0; i < OPTIONS; i++)
         if (given[i] && !(table[i].tasks & o->task))
@@ -302,6 +335,8 @@ static bool check(const options *o, const bool *given, cr_error *err)
                        "--size N", o->resize.shorter);
     if (o->repeat && !o->timing)
         return cr_fail(err, "--repeat says how often to run for --timing: add --timing");
+    if (o->seed && !(needs_of(&o->methods) & CR_NEEDS_SEED))
+        return cr_fail(err, "--seed has no effect: no method named uses random numbers (randomcam does)");
     if (o->no_crop && o->size && (o->resize.shorter || o->resize.w))
         return cr_fail(err, "--size has no effect with --no-crop and --resize: leave one of them out");
     if (o->save_raw && has_comma(&o->layers))
@@ -354,7 +389,7 @@ static bool parse_option(options *o, bool *given, int argc, char **argv, int *i,
 
 bool options_parse(options *o, int argc, char **argv, cr_error *err)
 {
-    *o = (options){.task = EXPLAIN_PICTURES, .alpha = 0.5f, .method = cr_method_at(0)};
+    *o = (options){.task = EXPLAIN_PICTURES, .alpha = 0.5f};
     text_list *lists[] = {&o->layers, &o->classes, &o->images};
     for (int i = 0; i < 3; i++)
         if (!(lists[i]->items = calloc((size_t)argc + 1, sizeof *lists[i]->items)))
@@ -371,6 +406,8 @@ bool options_parse(options *o, int argc, char **argv, cr_error *err)
         if (o->task == SHOW_HELP || o->task == SHOW_VERSION)
             return true;
     }
+    if (!o->methods.n)
+        o->methods = (method_list){1, {cr_method_at(0)}};
     if (o->task == EXPLAIN_PICTURES && o->tensor)
         o->task = EXPLAIN_TENSOR;
     return check(o, given, err);

@@ -13,8 +13,9 @@ typedef enum task {
     EXPLAIN_PICTURES = 1,
     EXPLAIN_TENSOR = 2, /* --tensor */
     LIST_LAYERS = 4,    /* --list-layers */
-    SHOW_HELP = 8,
-    SHOW_VERSION = 16,
+    LIST_METHODS = 8,   /* --list-methods */
+    SHOW_HELP = 16,
+    SHOW_VERSION = 32,
 } task;
 
 typedef struct text_list {
@@ -33,11 +34,17 @@ typedef struct resize_value {
     int w, h;    /* --resize WxH */
 } resize_value;
 
+/* Without --method: the default. No method twice. */
+typedef struct method_list {
+    int n;
+    const cr_method *items[32];
+} method_list;
+
 /* A text that is not given is NULL, a number 0. */
 typedef struct options {
     task task;
     const char *arch, *weights, *labels, *tensor;
-    const cr_method *method;
+    method_list methods;
     text_list layers, classes; /* each item may itself be a list with commas */
     text_list images;
     int size;
@@ -48,7 +55,7 @@ typedef struct options {
     float alpha;
     const cr_colormap *colormap;
     bool panel, json, timing;
-    int repeat, threads;
+    int repeat, threads, seed;
 } options;
 
 extern const char *const options_help;

@@ -45,8 +45,8 @@ static void file_safe(char *safe, size_t size, const char *name)
     safe[n] = '\0';
 }
 
-bool output_path(char path[PATH_SIZE], const options *o, const char *source, int index, int class_index,
-                 const char *name, cr_error *err)
+bool output_path(char path[PATH_SIZE], const options *o, const char *source, const cr_method *method, int index,
+                 int class_index, const char *name, cr_error *err)
 {
     char stem[PATH_SIZE], image[16] = "", class_number[16] = "", class_name[48] = "";
     const char *extension = ".png";
@@ -56,12 +56,14 @@ bool output_path(char path[PATH_SIZE], const options *o, const char *source, int
         const char *folder = o->output ? o->output : "";
         const char *slash = *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
         length = snprintf(stem, sizeof stem, "%s%s%.*s_%s", folder, slash, (int)stem_length(source_name), source_name,
-                          o->method->name);
+                          method->name);
     } else {
         size_t before = (size_t)(base_name(o->output) - o->output);
         size_t kept = before + stem_length(o->output + before);
         extension = o->output + kept;
-        length = snprintf(stem, sizeof stem, "%.*s", (int)kept, o->output);
+        bool several = o->methods.n > 1;
+        length = snprintf(stem, sizeof stem, "%.*s%s%s", (int)kept, o->output, several ? "_" : "",
+                          several ? method->name : "");
     }
     if (index >= 0)
         snprintf(image, sizeof image, "_%d", index);
@@ -99,12 +101,14 @@ bool output_check(const options *o, cr_error *err)
     if (o->output && n > 1 && !is_folder(o->output))
         return cr_fail(err, "-o: %d pictures need a folder: expected one that exists or a name with a slash behind it, "
                        "found '%.200s'", n, o->output);
+    const int methods = o->methods.n;
+    n *= methods;
     planned *all = calloc((size_t)n + 1, sizeof *all);
     bool ok = all || cr_fail(err, "out of memory");
     for (int i = 0; ok && i < n; i++) {
         char path[PATH_SIZE];
-        const char *source = o->images.items[i];
-        ok = output_path(path, o, source, -1, -1, NULL, err);
+        const char *source = o->images.items[i / methods];
+        ok = output_path(path, o, source, o->methods.items[i % methods], -1, -1, NULL, err);
         if (ok && same_file(path, source))
             ok = cr_fail(err, "-o: '%.200s' is the picture itself: it would be lost", path);
         all[i] = (planned){ok ? strdup(path) : NULL, source};
@@ -125,20 +129,24 @@ bool output_check(const options *o, cr_error *err)
 
 /* ---- arrays ---- */
 
-bool stack_grow(stack *s, int images, int k, int h, int w, float **block, cr_error *err)
+bool stack_grow(stack *s, int images, const int dim[STACK_DIMS], float **block, cr_error *err)
 {
-    if (s->images && (s->h != h || s->w != w))
+    const int h = dim[STACK_DIMS - 2], w = dim[STACK_DIMS - 1];
+    if (s->images && memcmp(s->dim, dim, sizeof s->dim) != 0)
         return cr_fail(err, "arrays of pictures that differ in size do not fit one file: found %dx%d after %dx%d "
-                       "(WxH); save them in separate runs", w, h, s->w, s->h);
-    size_t one, bytes;
-    if (__builtin_mul_overflow((size_t)k * (size_t)h, (size_t)w, &one) ||
-        __builtin_mul_overflow(one, (size_t)(s->images + images) * sizeof *s->data, &bytes))
-        return cr_fail(err, "out of memory for the arrays to be saved");
-    float *data = realloc(s->data, bytes);
+                       "(WxH); save them in separate runs", w, h, s->dim[STACK_DIMS - 1], s->dim[STACK_DIMS - 2]);
+    size_t one = 1, bytes;
+    bool fits = true;
+    for (int i = 0; i < STACK_DIMS; i++)
+        fits = fits && !__builtin_mul_overflow(one, (size_t)dim[i], &one);
+    fits = fits && !__builtin_mul_overflow(one, (size_t)(s->images + images) * sizeof *s->data, &bytes);
+    float *data = fits ? realloc(s->data, bytes) : NULL;
     if (!data)
         return cr_fail(err, "out of memory for the arrays to be saved");
     *block = data + one * (size_t)s->images;
-    *s = (stack){data, s->images + images, k, h, w};
+    s->data = data;
+    s->images += images;
+    memcpy(s->dim, dim, sizeof s->dim);
     return true;
 }
 
@@ -146,11 +154,12 @@ bool stack_save(const stack *s, const char *path, int inner, cr_error *err)
 {
     if (!path)
         return true;
-    const int all[4] = {s->images, s->k, s->h, s->w};
-    int dims[4], n = 0;
-    for (int i = 0; i < 4; i++)
-        if (all[i] != 1 || i >= 4 - inner)
-            dims[n++] = all[i];
+    int dims[1 + STACK_DIMS], n = 0;
+    for (int i = 0; i < 1 + STACK_DIMS; i++) {
+        int length = i ? s->dim[i - 1] : s->images;
+        if (length != 1 || i >= 1 + STACK_DIMS - inner)
+            dims[n++] = length;
+    }
     return cr_npy_write(path, s->data, n, dims, err);
 }
 

@@ -12,21 +12,22 @@ enum { PATH_SIZE = 4096 };
 bool output_check(const options *o, cr_error *err);
 
 /* The path for one picture made from source: -o, or SOURCE_METHOD.png in the current folder or in the folder -o names.
- * Suffixes tell apart several made from one source: _INDEX unless index is negative (an image of a batch), and
- * _CLASS_NAME unless class_index is negative (name may be NULL). */
-bool output_path(char path[PATH_SIZE], const options *o, const char *source, int index, int class_index,
-                 const char *name, cr_error *err);
+ * Suffixes tell apart several made from one source: _METHOD where -o names a file and there are several methods, _INDEX
+ * unless index is negative (an image of a batch), and _CLASS_NAME unless class_index is negative (name may be NULL). */
+bool output_path(char path[PATH_SIZE], const options *o, const char *source, const cr_method *method, int index,
+                 int class_index, const char *name, cr_error *err);
 
-/* Arrays of one shape (k, h, w) for every image of a run, one behind the other. Zeroed: empty. */
+/* Arrays of one shape for every image of a run, one behind the other: (classes, methods, h, w). Zeroed: empty. */
+enum { STACK_DIMS = 4 };
 typedef struct stack {
     float *data;
     int images;
-    int k, h, w;
+    int dim[STACK_DIMS];
 } stack;
 
 /* Room for `images` more, to be filled by the caller, in *block. False where their size is not that of those before. */
-bool stack_grow(stack *s, int images, int k, int h, int w, float **block, cr_error *err);
-/* Writes (images, k, h, w) without those leading axes that have length 1, but with the last `inner` in any case. Does
+bool stack_grow(stack *s, int images, const int dim[STACK_DIMS], float **block, cr_error *err);
+/* Writes (images, dim...) without those leading axes that have length 1, but with the last `inner` in any case. Does
  * nothing where path is NULL. */
 bool stack_save(const stack *s, const char *path, int inner, cr_error *err);
 void stack_free(stack *s);

@@ -13,10 +13,10 @@ static int top_of(const image_facts *image, int classes, int top[TOP])
     return n;
 }
 
-/* Whether any layer's raw map is above zero somewhere. */
-static bool has_evidence(const map_facts *map, int n_layers)
+/* Whether any raw map is above zero somewhere. */
+static bool has_evidence(const map_facts *map)
 {
-    for (int i = 0; i < n_layers; i++)
+    for (int i = 0; i < map->result->n_raw; i++)
         if (map->range[i][1] > 0)
             return true;
     return false;
@@ -49,18 +49,18 @@ static void text_top(const report *r, const image_facts *image)
     }
 }
 
-static void text_map(const report *r, const image_facts *image, const map_facts *map)
+static void text_map(const report *r, const map_facts *map)
 {
     const run_facts *run = r->run;
-    fprintf(r->out, "%s for ", run->method->title);
+    fprintf(r->out, "%s for ", map->result->method->title);
     put_class(r->out, run->labels, map->class_index);
-    for (int i = 0; i < run->n_layers; i++) {
-        const cr_explained_layer *l = &image->explainer->layers[i];
-        fprintf(r->out, "%s at %s (%dx%d), raw map from %.4g to %.4g", i ? ",\n " : "", run->net->nodes[l->node].name,
-                l->w, l->h, (double)map->range[i][0], (double)map->range[i][1]);
+    for (int i = 0; i < map->result->n_raw; i++) {
+        const cr_raw_map *raw = &map->result->raw[i];
+        fprintf(r->out, "%s at %s (%dx%d), raw map from %.4g to %.4g", i ? ",\n " : "", run->net->nodes[raw->node].name,
+                raw->w, raw->h, (double)map->range[i][0], (double)map->range[i][1]);
     }
     putc('\n', r->out);
-    if (!has_evidence(map, run->n_layers))
+    if (!has_evidence(map))
         fputs("  no positive evidence: nowhere is the raw map above zero, so the map is empty\n", r->out);
     else if (map->empty)
         fputs("  no place stands out: the raw map is the same everywhere, so the map is empty\n", r->out);
@@ -87,7 +87,7 @@ static void text_times(const report *r, const image_facts *image)
     fprintf(r->out, "forward %.1f ms", image->forward_ms);
     if (backward >= 0)
         fprintf(r->out, ", backward %.1f ms", backward);
-    fprintf(r->out, ", map %.1f ms%s", map, image->n_maps > 1 ? " a class" : "");
+    fprintf(r->out, ", map %.1f ms%s", map, image->n_maps > run->n_methods ? " a class" : "");
     if (run->repeat)
         fprintf(r->out, " (medians of %d run%s)", run->repeat, run->repeat > 1 ? "s" : "");
     putc('\n', r->out);
@@ -104,7 +104,7 @@ static void text_image(const report *r, const image_facts *image)
     fprintf(r->out, " through %s, input %dx%d\n", e->net->arch, e->w, e->h);
     text_top(r, image);
     for (int i = 0; i < image->n_maps; i++)
-        text_map(r, image, &image->maps[i]);
+        text_map(r, &image->maps[i]);
     if (image->index <= 0) /* a batch is timed as one */
         text_times(r, image);
 }
@@ -171,7 +171,10 @@ static void json_begin(report *r)
     json_text(j, "arch", run->net->arch);
     json_text(j, "weights", run->weights);
     json_integer(j, "classes", run->net->classes);
-    json_text(j, "method", run->method->name);
+    json_open(j, "methods", '[');
+    for (int i = 0; i < run->n_methods; i++)
+        json_text(j, NULL, run->methods[i]->name);
+    json_close(j, ']');
     json_open(j, "layers", '[');
     for (int i = 0; i < run->n_layers; i++)
         json_text(j, NULL, run->net->nodes[run->layers[i]].name);
@@ -190,19 +193,22 @@ static void json_map(report *r, const image_facts *image, const map_facts *map)
 {
     json_writer *j = &r->j;
     json_open(j, NULL, '{');
+    json_text(j, "method", map->result->method->name);
     json_class(r, j, image, map->class_index);
     json_open(j, "layers", '[');
-    for (int i = 0; i < r->run->n_layers; i++) {
-        const cr_explained_layer *l = &image->explainer->layers[i];
+    for (int i = 0; i < map->result->n_raw; i++) {
+        const cr_raw_map *raw = &map->result->raw[i];
+        int dim[3];
+        cr_plan_shape(image->explainer->plan, raw->node, dim);
         json_open(j, NULL, '{');
-        json_text(j, "layer", r->run->net->nodes[l->node].name);
-        json_shape(j, "shape", (const int[]){l->c, l->h, l->w}, 3);
+        json_text(j, "layer", r->run->net->nodes[raw->node].name);
+        json_shape(j, "shape", dim, 3);
         json_float(j, "min", map->range[i][0]);
         json_float(j, "max", map->range[i][1]);
         json_close(j, '}');
     }
     json_close(j, ']');
-    json_bool(j, "positive_evidence", has_evidence(map, r->run->n_layers));
+    json_bool(j, "positive_evidence", has_evidence(map));
     json_bool(j, "empty", map->empty);
     if (map->backward_ms >= 0)
         json_double(j, "backward_ms", map->backward_ms);
@@ -279,6 +285,34 @@ void report_end(report *r, const end_facts *end)
         json_end(r, end);
     else
         text_end(r, end);
+}
+
+/* ---- --list-methods ---- */
+
+void report_methods(FILE *out, bool as_json)
+{
+    json_writer j = {.out = out};
+    if (as_json) {
+        json_open(&j, NULL, '{');
+        json_text(&j, "camrun", CAMRUN_VERSION);
+        json_open(&j, "methods", '[');
+    }
+    for (int i = 0; cr_method_at(i); i++) {
+        const cr_method *m = cr_method_at(i);
+        if (as_json) {
+            json_open(&j, NULL, '{');
+            json_text(&j, "name", m->name);
+            json_text(&j, "title", m->title);
+            json_text(&j, "about", m->about);
+            json_close(&j, '}');
+        } else {
+            fprintf(out, "%-20s %s\n", m->name, m->about);
+        }
+    }
+    if (as_json) {
+        json_close(&j, ']');
+        json_close(&j, '}');
+    }
 }
 
 /* ---- --list-layers ---- */

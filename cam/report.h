@@ -15,7 +15,8 @@ typedef struct run_facts {
     const char *weights;           /* path */
     const cr_net *net;
     const cr_labels *labels;
-    const cr_method *method;
+    const cr_method *const *methods;
+    int n_methods;
     const int *layers;             /* nodes */
     int n_layers;
     const cr_transform *transform; /* NULL for a tensor */
@@ -23,12 +24,13 @@ typedef struct run_facts {
     int repeat;                    /* times are medians of so many runs; 0: there was one */
 } run_facts;
 
-/* About the map of one class. */
+/* About one method's map of one class. */
 typedef struct map_facts {
     int class_index;
-    double backward_ms;  /* negative: the method needs none */
-    double map_ms;       /* from values and gradients to the finished map */
-    float (*range)[2];   /* of each layer's raw map: smallest and largest value */
+    const cr_explanation *result; /* its arrays hold the last class's maps: only what they are maps of is read */
+    double backward_ms;  /* negative: no method needs one. This and map_ms are of all methods together */
+    double map_ms;       /* from values and gradients to the finished maps */
+    float (*range)[2];   /* of each raw map: smallest and largest value */
     bool empty;          /* the finished map is zero everywhere */
     const char *picture; /* path; NULL where none is written */
 } map_facts;
@@ -68,6 +70,9 @@ void report_end(report *r, const end_facts *end);
 
 /* For text that came from a file or the command line: control characters, which a terminal would obey, become '?'. */
 void put_printable(FILE *out, const char *text);
+
+/* For --list-methods. */
+void report_methods(FILE *out, bool as_json);
 
 /* For --list-layers. dims: as cr_net_shapes fills them. */
 void report_layers(FILE *out, bool as_json, const cr_net *net, int (*dims)[3]);

@@ -170,6 +170,14 @@ static bool choose_targets(run *r, cr_error *err)
     return true;
 }
 
+static bool methods_fit(const run *r, cr_error *err)
+{
+    for (int i = 0; i < r->o->methods.n; i++)
+        if (!cr_method_fits(r->o->methods.items[i], r->net, r->layers, r->n_layers, err))
+            return false;
+    return true;
+}
+
 static bool set_up(run *r, cr_error *err)
 {
     const options *o = r->o;
@@ -184,15 +192,14 @@ static bool set_up(run *r, cr_error *err)
     if (o->labels ? !cr_labels_read(&r->labels, o->labels, r->net->classes, err)
                   : !cr_labels_from_weights(&r->labels, r->weights, r->net->classes, err))
         return false;
-    if (!choose_transform(r, err) || !choose_layers(r, err) || !choose_targets(r, err) ||
-        !cr_method_fits(o->method, r->net, r->layers, r->n_layers, err))
+    if (!choose_transform(r, err) || !choose_layers(r, err) || !choose_targets(r, err) || !methods_fit(r, err))
         return false;
     r->repeat = !o->timing ? 1 : o->repeat ? o->repeat : 10;
     if (!(r->times = calloc((size_t)r->repeat, sizeof *r->times)))
         return no_memory(err);
     r->facts = (run_facts){
-        .weights = o->weights, .net = r->net, .labels = &r->labels, .method = o->method, .layers = r->layers,
-        .n_layers = r->n_layers, .transform = o->task == EXPLAIN_PICTURES ? &r->transform : NULL,
+        .weights = o->weights, .net = r->net, .labels = &r->labels, .methods = o->methods.items,
+        .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers, .transform = o->task == EXPLAIN_PICTURES ? &r->transform : NULL,
         .load_ms = load_ms, .repeat = o->timing ? r->repeat : 0,
     };
     return true;
@@ -231,12 +238,13 @@ static bool color_map(cr_image *out, const float *map, int w, int h, const cr_co
 }
 
 /* For a panel. */
-static void describe(char *caption, size_t size, const run *r, int class_index, float probability)
+static void describe(char *caption, size_t size, const run *r, const cr_explanation *result, int class_index,
+                     float probability)
 {
     char title[200];
     cr_class_title(title, sizeof title, &r->labels, class_index);
-    snprintf(caption, size, "%s for %s (%.1f %%) at %s%s", r->o->method->title, title, 100 * (double)probability,
-             r->net->nodes[r->layers[0]].name, r->n_layers > 1 ? " and others" : "");
+    snprintf(caption, size, "%s for %s (%.1f %%) at %s%s", result->method->title, title, 100 * (double)probability,
+             r->net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "");
 }
 
 static bool write_picture(const run *r, const subject *s, const float *map, const char *caption, const char *path,
@@ -271,7 +279,12 @@ static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
         return true;
     cr_explainer_free(r->explainer);
     double start = now_ms();
-    r->explainer = cr_explainer_create(r->net, r->o->method, r->layers, r->n_layers, n, h, w, err);
+    const options *o = r->o;
+    const cr_explain_request request = {
+        .methods = o->methods.items, .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers,
+        .n = n, .h = h, .w = w, .seed = (uint64_t)o->seed,
+    };
+    r->explainer = cr_explainer_create(r->net, &request, err);
     *plan_ms = now_ms() - start;
     return r->explainer != NULL;
 }
@@ -296,23 +309,25 @@ static bool run_timed(run *r, stage which, const void *reads, double *ms, cr_err
     return true;
 }
 
-/* One batch on its way: facts of image i and target k are at [i * n_targets + k]. */
+/* One batch on its way: facts of image i, target k and method m are at [(i * n_targets + k) * n_methods + m]. */
 typedef struct batch {
     const subject *subject;
     int n;
     int *classes;               /* (n): the ones explained at the moment */
     float *probabilities;       /* (n, all classes) */
-    map_facts *maps;            /* (n, n_targets) */
-    float (*ranges)[2];         /* (n, n_targets, n_layers) */
-    char (*paths)[PATH_SIZE];   /* (n, n_targets) */
+    int n_maps;                 /* of each image: n_targets * n_methods */
+    map_facts *maps;            /* (n, n_targets, n_methods) */
+    float (*ranges)[2];         /* (n, n_targets, n_methods, n_layers) */
+    char (*paths)[PATH_SIZE];   /* (n, n_targets, n_methods) */
     float *saved_maps;          /* its part of run.maps, or NULL */
     float *saved_raws;          /* its part of run.raws, or NULL */
 } batch;
 
 static bool allocate_batch(batch *b, const run *r, int n)
 {
-    size_t images = (size_t)n, maps = images * (size_t)r->n_targets;
     b->n = n;
+    b->n_maps = r->n_targets * r->o->methods.n;
+    size_t images = (size_t)n, maps = images * (size_t)b->n_maps;
     return (b->classes = calloc(images, sizeof *b->classes)) &&
            (b->probabilities = calloc(images * (size_t)r->net->classes, sizeof *b->probabilities)) &&
            (b->maps = calloc(maps, sizeof *b->maps)) &&
@@ -335,41 +350,46 @@ static bool grow_stacks(run *r, batch *b, cr_error *err)
     const options *o = r->o;
     const cr_explainer *e = r->explainer;
     float *logits;
-    if (o->save_map && !stack_grow(&r->maps, b->n, r->n_targets, e->h, e->w, &b->saved_maps, err))
+    const int maps[STACK_DIMS] = {r->n_targets, e->n_results, e->h, e->w};
+    if (o->save_map && !stack_grow(&r->maps, b->n, maps, &b->saved_maps, err))
         return false;
-    const cr_explained_layer *l = &e->layers[0];
-    if (o->save_raw && !stack_grow(&r->raws, b->n, r->n_targets, l->h, l->w, &b->saved_raws, err))
+    const cr_raw_map *raw = &e->results[0].raw[0];
+    const int raws[STACK_DIMS] = {r->n_targets, e->n_results, raw->h, raw->w};
+    if (o->save_raw && !stack_grow(&r->raws, b->n, raws, &b->saved_raws, err))
         return false;
     if (o->save_logits) {
-        if (!stack_grow(&r->logits, b->n, 1, 1, r->net->classes, &logits, err))
+        const int all[STACK_DIMS] = {1, 1, 1, r->net->classes};
+        if (!stack_grow(&r->logits, b->n, all, &logits, err))
             return false;
         memcpy(logits, e->logits, (size_t)b->n * (size_t)r->net->classes * sizeof *logits);
     }
     return true;
 }
 
-/* What is to be told, saved and drawn of image i's map for target k, which the explainer has just made. */
-static bool finish_map(run *r, batch *b, int i, int k, cr_error *err)
+/* What is to be told, saved and drawn of method m's map of image i for target k, which the explainer has just made. */
+static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
 {
     const options *o = r->o;
     const cr_explainer *e = r->explainer;
-    size_t at = (size_t)i * (size_t)r->n_targets + (size_t)k, pixels = (size_t)e->h * (size_t)e->w;
+    const cr_explanation *result = &e->results[m];
+    size_t at = (size_t)i * (size_t)b->n_maps + (size_t)(k * e->n_results + m), pixels = (size_t)e->h * (size_t)e->w;
     map_facts *facts = &b->maps[at];
-    const float *map = e->maps + (size_t)i * pixels;
+    const float *map = result->maps + (size_t)i * pixels;
     float least, most;
     if (!cr_map_range(map, pixels, &least, &most, err))
         return false;
     facts->class_index = b->classes[i];
+    facts->result = result;
     facts->empty = !(most > 0);
     facts->range = b->ranges + at * (size_t)r->n_layers;
-    for (int l = 0; l < r->n_layers; l++) {
-        const cr_explained_layer *layer = &e->layers[l];
-        size_t size = (size_t)layer->h * (size_t)layer->w;
-        const float *raw = layer->raw + (size_t)i * size;
-        if (!cr_map_range(raw, size, &facts->range[l][0], &facts->range[l][1], err))
+    for (int l = 0; l < result->n_raw; l++) {
+        const cr_raw_map *raw = &result->raw[l];
+        size_t size = (size_t)raw->h * (size_t)raw->w;
+        const float *values = raw->values + (size_t)i * size;
+        if (!cr_map_range(values, size, &facts->range[l][0], &facts->range[l][1], err))
             return false;
         if (b->saved_raws)
-            memcpy(b->saved_raws + at * size, raw, size * sizeof *raw);
+            memcpy(b->saved_raws + at * size, values, size * sizeof *values);
     }
     if (b->saved_maps)
         memcpy(b->saved_maps + at * pixels, map, pixels * sizeof *map);
@@ -377,11 +397,12 @@ static bool finish_map(run *r, batch *b, int i, int k, cr_error *err)
     if (!b->subject->photo && !o->output)
         return true;
     char caption[400];
-    describe(caption, sizeof caption, r, b->classes[i], b->probabilities[i * r->net->classes + b->classes[i]]);
+    describe(caption, sizeof caption, r, result, b->classes[i],
+             b->probabilities[i * r->net->classes + b->classes[i]]);
     bool several = r->n_targets > 1;
     facts->picture = b->paths[at];
-    return output_path(b->paths[at], o, b->subject->source, b->n > 1 ? i : -1, several ? b->classes[i] : -1,
-                       several ? cr_label(&r->labels, b->classes[i]) : NULL, err) &&
+    return output_path(b->paths[at], o, b->subject->source, result->method, b->n > 1 ? i : -1,
+                       several ? b->classes[i] : -1, several ? cr_label(&r->labels, b->classes[i]) : NULL, err) &&
            write_picture(r, b->subject, map, caption, facts->picture, err);
 }
 
@@ -395,13 +416,14 @@ static bool explain_targets(run *r, batch *b, cr_error *err)
                                             r->net->classes);
         if (!run_timed(r, BACKWARD, b->classes, &backward_ms, err) || !run_timed(r, MAPS, NULL, &map_ms, err))
             return false;
-        for (int i = 0; i < b->n; i++) {
-            map_facts *facts = &b->maps[i * r->n_targets + k];
-            facts->backward_ms = e->method->evidence == CR_GRADIENT ? backward_ms : -1;
-            facts->map_ms = map_ms;
-            if (!finish_map(r, b, i, k, err))
-                return false;
-        }
+        for (int i = 0; i < b->n; i++)
+            for (int m = 0; m < e->n_results; m++) {
+                map_facts *facts = &b->maps[i * b->n_maps + k * e->n_results + m];
+                facts->backward_ms = e->needs & CR_NEEDS_GRADIENT ? backward_ms : -1;
+                facts->map_ms = map_ms;
+                if (!finish_map(r, b, i, k, m, err))
+                    return false;
+            }
     }
     return true;
 }
@@ -426,7 +448,7 @@ static bool explain_batch(run *r, const subject *s, const float *x, int n, int h
             .photo_w = s->photo ? s->photo->w : 0, .photo_h = s->photo ? s->photo->h : 0,
             .explainer = e, .logits = e->logits + logits, .probabilities = b.probabilities + logits,
             .plan_ms = plan_ms, .forward_ms = forward_ms,
-            .maps = b.maps + i * r->n_targets, .n_maps = r->n_targets,
+            .maps = b.maps + i * b.n_maps, .n_maps = b.n_maps,
         };
         report_image(&r->report, &facts);
     }

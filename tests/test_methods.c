@@ -12,6 +12,18 @@ enum { C = 37, H = 5, W = 9, PIXELS = H * W };
 /* Two channels of 2 x 3. */
 static const float small_a[2][2][3] = {{{1, 2, 3}, {4, 5, 6}}, {{-1, 0, 1}, {2, -2, 0.5f}}};
 static const float small_g[2][2][3] = {{{3, 0, 0}, {0, 0, 3}}, {{-6, 0, 0}, {2, 1, -3}}};
+static const float small_fc[2] = {2, -4};
+static const cr_evidence small = {
+    .c = 2, .h = 2, .w = 3, .a = &small_a[0][0][0], .g = &small_g[0][0][0], .fc_weight = small_fc,
+};
+
+static void make_map(double *map, const char *name, const cr_evidence *e)
+{
+    cr_error err;
+    const cr_method *method = cr_method_find(name, &err);
+    if (!method || !cr_method_map(map, method, e, &err))
+        fail_msg("%s", err.text);
+}
 
 static void check_map(const double *found, const float *expected, size_t count, double tol, const char *what)
 {
@@ -22,87 +34,214 @@ static void check_map(const double *found, const float *expected, size_t count, 
     free(rounded);
 }
 
-static void test_gradcam_by_hand(void **state)
+static void check_small(const char *name, const float expected[6], double tol)
 {
-    (void)state;
     double map[6];
     memset(map, 0xff, sizeof map); /* NaN: what was there before must not matter */
-    cr_gradcam(map, &small_a[0][0][0], &small_g[0][0][0], 2, 2, 3);
+    make_map(map, name, &small);
+    check_map(map, expected, 6, tol, name);
+}
+
+/* ---- by hand ---- */
+
+static void test_by_hand(void **state)
+{
+    (void)state;
     /* The gradients' means are 1 and -1. */
-    check_map(map, (const float[]){2, 2, 2, 2, 7, 5.5f}, 6, 0, "gradcam");
+    check_small("gradcam", (const float[]){2, 2, 2, 2, 7, 5.5f}, 0);
+    check_small("layercam", (const float[]){3, 0, 0, 4, -2, 18}, 0);
+    check_small("cam", (const float[]){6, 4, 2, 0, 18, 10}, 0);
+    check_small("hirescam", (const float[]){9, 0, 0, 4, -2, 16.5f}, 0);
+    check_small("gradcam-elementwise", (const float[]){9, 0, 0, 4, 0, 18}, 0);
+    /* sum(g A) is 21 and 6.5, sum(A) 21 and 0.5. */
+    check_small("xgradcam", (const float[]){-12, 2, 16, 30, -21, 12.5f}, 1e-6);
+    /* alpha = 1 / (2 + sum(A) g): 1/65 where g is 3; 1/3 where it is 2, 1/2.5 where it is 1. So the weights are 6/65 and
+     * 2/3 + 1/2.5. */
+    const float w0 = 6 / 65.0f, w1 = 2 / 3.0f + 0.4f;
+    check_small("gradcam++", (const float[]){w0 - w1, 2 * w0, 3 * w0 + w1, 4 * w0 + 2 * w1, 5 * w0 - 2 * w1,
+                                             6 * w0 + w1 / 2}, 1e-5);
 }
 
-static void test_layercam_by_hand(void **state)
+/* Of ten pixels only the last is more than two standard deviations above the mean: 9 > 0.9 + 2 * 2.7 in the one channel,
+ * -1 < -0.9 + 2 * 0.3 in the other. */
+static void test_fem_by_hand(void **state)
 {
     (void)state;
-    double map[6];
-    memset(map, 0xff, sizeof map);
-    cr_layercam(map, &small_a[0][0][0], &small_g[0][0][0], 2, 2, 3);
-    check_map(map, (const float[]){3, 0, 0, 4, -2, 18}, 6, 0, "layercam");
-}
-
-static void test_cam_by_hand(void **state)
-{
-    (void)state;
-    double map[6];
-    memset(map, 0xff, sizeof map);
-    cr_cam(map, &small_a[0][0][0], (const float[]){2, -4}, 2, 2, 3);
-    check_map(map, (const float[]){6, 4, 2, 0, 18, 10}, 6, 0, "cam");
+    const float a[2][10] = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 9}, {-1, -1, -1, -1, 0, -1, -1, -1, -1, -1}};
+    const cr_evidence e = {.c = 2, .h = 2, .w = 5, .a = &a[0][0]};
+    double map[10];
+    make_map(map, "fem", &e);
+    check_map(map, (const float[]){-0.1f, -0.1f, -0.1f, -0.1f, 0, -0.1f, -0.1f, -0.1f, -0.1f, 0.8f}, 10, 1e-6, "fem");
 }
 
 static void test_no_evidence_is_kept_negative(void **state)
 {
     (void)state;
+    const float a[1] = {2}, g[1] = {-3};
+    const cr_evidence e = {.c = 1, .h = 1, .w = 1, .a = a, .g = g};
     double map[1];
-    cr_gradcam(map, (const float[]){2}, (const float[]){-3}, 1, 1, 1);
+    make_map(map, "gradcam", &e);
     assert_true(map[0] == -6);
-    cr_layercam(map, (const float[]){2}, (const float[]){-3}, 1, 1, 1);
+    make_map(map, "layercam", &e);
     assert_true(map[0] == 0);
 }
 
-/* Before a global average pool and a linear layer every pixel's gradient is the class's weight / (H W): there Grad-CAM
- * is CAM / (H W), and LayerCAM is CAM / (H W) of the weights that are positive. */
+/* ---- random numbers ---- */
+
+static void test_randomcam(void **state)
+{
+    (void)state;
+    enum { MANY = 4096 };
+    float *a = zeros(MANY * MANY, sizeof *a); /* A_k is 1 at pixel k alone: the map is the weights */
+    double *w = zeros(MANY, sizeof *w), *again = zeros(MANY, sizeof *again), mean = 0, square = 0;
+    for (int k = 0; k < MANY; k++)
+        a[k * MANY + k] = 1;
+    cr_evidence e = {.c = MANY, .h = 1, .w = MANY, .a = a, .seed = 7};
+    make_map(w, "randomcam", &e);
+    for (int k = 0; k < MANY; k++) {
+        assert_true(w[k] >= -1 && w[k] < 1);
+        mean += w[k] / MANY;
+        square += w[k] * w[k] / MANY;
+    }
+    assert_true(fabs(mean) < 0.03 && fabs(square - 1 / 3.0) < 0.02);
+    make_map(again, "randomcam", &e);
+    assert_memory_equal(w, again, MANY * sizeof *w);
+    e.seed = 8;
+    make_map(again, "randomcam", &e);
+    for (int k = 0; k < MANY; k++)
+        assert_true(w[k] != again[k]);
+    /* What random.h promises of every machine: SplitMix64's first two numbers for the seed 1234567. */
+    e.seed = 1234567;
+    make_map(w, "randomcam", &e);
+    assert_true(w[0] == 2 * ((double)(6457827717110365317u >> 11) / 9007199254740992.0) - 1);
+    assert_true(w[1] == 2 * ((double)(3203168211198807973u >> 11) / 9007199254740992.0) - 1);
+    free(a);
+    free(w);
+    free(again);
+}
+
+/* ---- what theory says ---- */
+
+/* Before a global average pool and a linear layer every pixel's gradient is the class's weight / (H W). There Grad-CAM,
+ * HiResCAM and XGrad-CAM are CAM / (H W); LayerCAM is CAM / (H W) of the weights that are positive. */
 static void test_constant_gradients(void **state)
 {
     (void)state;
     uint64_t seed = SEED;
-    float *a = new_random(C * PIXELS, -1, 3, &seed), *weight = new_random(C, -1, 1, &seed);
+    float *a = new_random(C * PIXELS, 0, 3, &seed), *weight = new_random(C, -1, 1, &seed);
     float *g = zeros(C * PIXELS, sizeof *g), *expected = zeros(PIXELS, sizeof *expected);
-    double gradcam[PIXELS], layercam[PIXELS], cam[PIXELS];
+    const cr_evidence e = {.c = C, .h = H, .w = W, .a = a, .g = g, .fc_weight = weight};
+    double map[PIXELS];
     for (int k = 0; k < C; k++)
         for (int p = 0; p < PIXELS; p++)
             g[k * PIXELS + p] = weight[k] / PIXELS;
-    cr_gradcam(gradcam, a, g, C, H, W);
-    cr_cam(cam, a, weight, C, H, W);
+    make_map(map, "cam", &e);
     for (int p = 0; p < PIXELS; p++)
-        expected[p] = (float)(cam[p] / PIXELS);
-    check_map(gradcam, expected, PIXELS, 1e-6, "gradcam of constant gradients against cam");
+        expected[p] = (float)(map[p] / PIXELS);
+    static const char *const same[] = {"gradcam", "hirescam", "xgradcam"};
+    for (int i = 0; i < 3; i++) {
+        make_map(map, same[i], &e);
+        check_map(map, expected, PIXELS, 1e-6, same[i]);
+    }
 
     for (int k = 0; k < C; k++)
         weight[k] = fmaxf(weight[k], 0);
-    cr_layercam(layercam, a, g, C, H, W);
-    cr_cam(cam, a, weight, C, H, W);
+    make_map(map, "cam", &e);
     for (int p = 0; p < PIXELS; p++)
-        expected[p] = (float)(cam[p] / PIXELS);
-    check_map(layercam, expected, PIXELS, 1e-6, "layercam of constant gradients against cam");
+        expected[p] = (float)(map[p] / PIXELS);
+    make_map(map, "layercam", &e);
+    check_map(map, expected, PIXELS, 1e-6, "layercam of constant gradients against cam");
     free(a);
     free(weight);
     free(g);
     free(expected);
 }
 
+/* XGrad-CAM's axiom of conservation: the map's sum is sum(g A), for any gradients; so is HiResCAM's. */
+static void test_conservation(void **state)
+{
+    (void)state;
+    uint64_t seed = SEED;
+    float *a = new_random(C * PIXELS, 0, 3, &seed), *g = new_random(C * PIXELS, -1, 1, &seed);
+    const cr_evidence e = {.c = C, .h = H, .w = W, .a = a, .g = g};
+    double xgradcam[PIXELS], hirescam[PIXELS], expected = 0, sums[2] = {0, 0};
+    for (int i = 0; i < C * PIXELS; i++)
+        expected += (double)a[i] * (double)g[i];
+    make_map(xgradcam, "xgradcam", &e);
+    make_map(hirescam, "hirescam", &e);
+    for (int p = 0; p < PIXELS; p++) {
+        sums[0] += xgradcam[p];
+        sums[1] += hirescam[p];
+    }
+    assert_true(fabs(sums[0] - expected) < 1e-6 * fabs(expected));
+    assert_true(fabs(sums[1] - expected) < 1e-9 * fabs(expected));
+    free(a);
+    free(g);
+}
+
+/* XGrad-CAM's axiom of sensitivity: what channel k adds to the map is how much the score falls when A_k is 0. It holds
+ * exactly for a score that is linear in A, score = sum(g A). */
+static void test_sensitivity(void **state)
+{
+    (void)state;
+    uint64_t seed = SEED;
+    float *a = new_random(C * PIXELS, 0, 3, &seed), *g = new_random(C * PIXELS, -1, 1, &seed);
+    for (int k = 0; k < C; k++) {
+        const cr_evidence e = {.c = 1, .h = H, .w = W, .a = a + k * PIXELS, .g = g + k * PIXELS};
+        double map[PIXELS], added = 0, fall = 0;
+        make_map(map, "xgradcam", &e);
+        for (int p = 0; p < PIXELS; p++) {
+            added += map[p];
+            fall += (double)e.a[p] * (double)e.g[p];
+        }
+        assert_true(fabs(added - fall) < 1e-6);
+    }
+    free(a);
+    free(g);
+}
+
+/* Grad-CAM++ of gradients that are one positive number in each channel: alpha is the same for all its pixels, so the map
+ * is Grad-CAM's with weights H W alpha g; and of negative ones nothing is left. */
+static void test_gradcam_plus_plus_of_constant_gradients(void **state)
+{
+    (void)state;
+    uint64_t seed = SEED;
+    float *a = new_random(C * PIXELS, 0, 3, &seed), *weight = new_random(C, 0.5f, 1, &seed);
+    float *g = zeros(C * PIXELS, sizeof *g), *expected = zeros(PIXELS, sizeof *expected);
+    for (int k = 0; k < C; k++) {
+        weight[k] *= k % 3 ? 1 : -1;
+        double total = 0, x = (double)fmaxf(weight[k], 0);
+        for (int p = 0; p < PIXELS; p++) {
+            g[k * PIXELS + p] = weight[k];
+            total += (double)a[k * PIXELS + p];
+        }
+        for (int p = 0; p < PIXELS; p++)
+            expected[p] += (float)(PIXELS * x / (2 + total * x) * (double)a[k * PIXELS + p]);
+    }
+    const cr_evidence e = {.c = C, .h = H, .w = W, .a = a, .g = g};
+    double map[PIXELS];
+    make_map(map, "gradcam++", &e);
+    check_map(map, expected, PIXELS, 1e-6, "gradcam++ of constant gradients");
+    free(a);
+    free(weight);
+    free(g);
+    free(expected);
+}
+
+/* ---- numerics ---- */
+
 /* Terms that cancel: summed in float, nothing of the one would be left. */
 static void test_cancelling_terms(void **state)
 {
     (void)state;
     const float a[3] = {1e9f, 1, -1e9f}, one[3] = {1, 1, 1};
-    double map[1];
-    cr_cam(map, a, one, 3, 1, 1);
-    assert_true(map[0] == 1);
-    cr_gradcam(map, a, one, 3, 1, 1);
-    assert_true(map[0] == 1);
-    cr_layercam(map, a, one, 3, 1, 1);
-    assert_true(map[0] == 1);
+    const cr_evidence e = {.c = 3, .h = 1, .w = 1, .a = a, .g = one, .fc_weight = one};
+    static const char *const names[] = {"cam", "gradcam", "hirescam", "layercam"};
+    for (int i = 0; i < 4; i++) {
+        double map[1];
+        make_map(map, names[i], &e);
+        assert_true(map[0] == 1);
+    }
 }
 
 /* A NaN must arrive in the map, where the pipeline looks for it. */
@@ -111,13 +250,20 @@ static void test_nan_is_not_lost(void **state)
     (void)state;
     const float values[2] = {1, NAN}, ones[2] = {1, 1};
     for (int i = 0; cr_method_at(i); i++) {
+        const cr_method *m = cr_method_at(i);
+        const cr_evidence in_a = {.c = 2, .h = 1, .w = 1, .a = values, .g = ones, .fc_weight = ones};
+        const cr_evidence in_others = {.c = 2, .h = 1, .w = 1, .a = ones, .g = values, .fc_weight = values};
         double map[1];
-        cr_method_at(i)->map(map, values, ones, 2, 1, 1);
+        make_map(map, m->name, &in_a);
         assert_true(isnan(map[0]));
-        cr_method_at(i)->map(map, ones, values, 2, 1, 1);
-        assert_true(isnan(map[0]));
+        if (m->needs & ~(unsigned)CR_NEEDS_SEED) {
+            make_map(map, m->name, &in_others);
+            assert_true(isnan(map[0]));
+        }
     }
 }
+
+/* ---- the table ---- */
 
 static void test_table(void **state)
 {
@@ -127,23 +273,27 @@ static void test_table(void **state)
     for (int i = 0; cr_method_at(i); i++) {
         const cr_method *m = cr_method_at(i);
         assert_ptr_equal(cr_method_find(m->name, &err), m); /* so names differ */
-        assert_non_null(m->map);
-        assert_true(strlen(m->title) > 0 && strlen(m->about) > 0);
+        assert_true(!m->weights != !m->term);
+        assert_true(strlen(m->title) > 0 && strlen(m->about) > 0 && strlen(m->about) < 95);
+        assert_null(cr_method_find("gradcamm", &err));
+        check_message(&err, "'gradcamm'", m->name, NULL);
     }
     assert_null(cr_method_at(-1));
-    assert_null(cr_method_find("gradcamm", &err));
-    check_message(&err, "'gradcamm'", "gradcam, layercam, cam", NULL);
     assert_null(cr_method_find("", NULL));
 }
 
 int main(void)
 {
+    print_setup();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradcam_by_hand),
-        cmocka_unit_test(test_layercam_by_hand),
-        cmocka_unit_test(test_cam_by_hand),
+        cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_fem_by_hand),
         cmocka_unit_test(test_no_evidence_is_kept_negative),
+        cmocka_unit_test(test_randomcam),
         cmocka_unit_test(test_constant_gradients),
+        cmocka_unit_test(test_conservation),
+        cmocka_unit_test(test_sensitivity),
+        cmocka_unit_test(test_gradcam_plus_plus_of_constant_gradients),
         cmocka_unit_test(test_cancelling_terms),
         cmocka_unit_test(test_nan_is_not_lost),
         cmocka_unit_test(test_table),

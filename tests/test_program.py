@@ -205,8 +205,16 @@ def test_help_is_one_screen(run):
     assert len(options) > 20
     for option in options:
         assert f"--{option}" in text or (option == "output" and "-o" in text), option
-    for word in ("gradcam", "layercam", "cam", "jet", "viridis", "turbo", "grey", "alexnet", "resnet18", "Exit status"):
+    for word in ("gradcam", "--list-methods", "--list-layers", "jet", "viridis", "turbo", "grey", "alexnet", "resnet18", "Exit status"):
         assert word in text
+
+
+def test_list_methods(run, run_json):
+    methods = {line.split()[0]: line.split(maxsplit=1)[1] for line in run("--list-methods").splitlines()}
+    assert {"gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam", "cam", "fem",
+            "randomcam"} <= set(methods)
+    assert [(m["name"], m["about"]) for m in run_json("--list-methods")["methods"]] == list(methods.items())
+    assert max(map(len, run("--list-methods").splitlines())) <= 120
 
 
 def test_version(run):
@@ -237,7 +245,7 @@ def test_json_report(run_json, files, tmp_path):
     report = run_json("--weights", files("net.bin"), files("photo.png"), "--save-logits", "l.npy", "--save-raw",
                       "r.npy")
     logits, raw = np.load(tmp_path / "l.npy"), np.load(tmp_path / "r.npy")
-    assert report["arch"] == "resnet18" and report["classes"] == len(NAMES) and report["method"] == "gradcam"
+    assert report["arch"] == "resnet18" and report["classes"] == len(NAMES) and report["methods"] == ["gradcam"]
     assert report["layers"] == ["layer4.1.relu_1"]
     assert report["preprocessing"] == {"resize": RESIZE, "crop": [CROP, CROP], "gray": False, "mean": MEAN, "std": STD}
     assert (report["saved_map"], report["saved_raw"], report["saved_logits"]) == (None, "r.npy", "l.npy")
@@ -251,6 +259,7 @@ def test_json_report(run_json, files, tmp_path):
         assert np.float32(top["logit"]) == logits[index]
         assert abs(top["probability"] - softmax(logits)[index]) < 1e-6
     one, = image["maps"]
+    assert one["method"] == "gradcam"
     assert one["class"] == order[0] and one["picture"] == "photo_gradcam.png" and one["backward_ms"] >= 0
     layer, = one["layers"]
     assert layer["layer"] == "layer4.1.relu_1" and layer["shape"] == [64, 2, 2]
@@ -342,7 +351,8 @@ def arrays(run, tmp_path, *arguments):
     return [np.load(tmp_path / name) for name in ("map.npy", "raw.npy", "logits.npy")]
 
 
-@pytest.mark.parametrize("method", ["gradcam", "layercam", "cam"])
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam",
+                                    "cam", "fem", "randomcam"])
 @pytest.mark.parametrize("layer", ["layer4", "layer2.0.conv1", "conv1"])
 def test_finished_map_is_made_of_the_raw_one(run, files, tmp_path, method, layer):
     if method == "cam" and layer != "layer4":
@@ -375,6 +385,34 @@ def test_several_layers_are_averaged(run, run_json, files, tmp_path):
         np.testing.assert_allclose(np.load(tmp_path / "all.npy"), expected, rtol=0, atol=1e-5)
         assert report["layers"] == ["layer4.1.relu_1", "layer2.1.conv1", "layer3.1.relu_1"]
         assert [layer["shape"][1:] for layer in report["images"][0]["maps"][0]["layers"]] == [[2, 2], [8, 8], [4, 4]]
+
+
+def test_several_methods_share_a_run(run, run_json, files, tmp_path):
+    """Each of them gives what it gives alone; arrays get an axis of methods behind that of classes."""
+    methods = ["layercam", "gradcam++", "fem"]
+    common = ["--weights", files("net.bin"), files("photo.png"), "--layer", "layer3"]
+    found, raw, _ = arrays(run, tmp_path, *common, "--class", "star,4", "--method", ",".join(methods))
+    assert found.shape == (2, 3, 64, 64) and raw.shape == (2, 3, 4, 4)
+    for k, name in enumerate(("star", "4")):
+        for m, method in enumerate(methods):
+            one, one_raw, _ = arrays(run, tmp_path, *common, "--class", name, "--method", method)
+            assert np.array_equal(found[k, m], one) and np.array_equal(raw[k, m], one_raw)
+            label = {"star": "6_star", "4": "4_tabby__tabby_cat"}[name]
+            assert Image.open(tmp_path / f"photo_{method}_{label}.png").size == (130, 90)
+    report = run_json("--method", "gradcam", "--method", "hirescam,cam", "-o", "x.png", "--weights",
+                      files("net.bin"), files("photo.png"))
+    assert report["methods"] == ["gradcam", "hirescam", "cam"]
+    assert [(m["method"], m["picture"]) for m in report["images"][0]["maps"]] == [
+        ("gradcam", "x_gradcam.png"), ("hirescam", "x_hirescam.png"), ("cam", "x_cam.png")]
+    text = run(*common, "--method", "gradcam,xgradcam")
+    assert "Grad-CAM for" in text and "XGrad-CAM for" in text and "photo_xgradcam.png" in text
+
+
+def test_random_weights_are_seeded(run, files, tmp_path):
+    common = ["--weights", files("net.bin"), files("photo.png"), "--method", "randomcam"]
+    first, second, other = (arrays(run, tmp_path, *common, *seed)[1]
+                            for seed in ([], [], ["--seed", "2"]))
+    assert np.array_equal(first, second) and not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("given, expected", [
@@ -594,7 +632,11 @@ def test_list_layers_of_a_file(run_json, files):
     (["--json takes no value", "'yes'"], ["--weights", "NET", "PHOTO", "--json=yes"]),
     (["--help takes no value"], ["--help=all"]),
     (["unknown network 'resnet35'", "resnet34"], ["--arch", "resnet35", "--list-layers"]),
-    (["unknown method 'gradcam++'", "layercam"], ["--weights", "NET", "PHOTO", "--method", "gradcam++"]),
+    (["unknown method 'gradcampp'", "gradcam++, xgradcam"], ["--weights", "NET", "PHOTO", "--method", "gradcampp"]),
+    (["method is missing", "'gradcam,'"], ["--weights", "NET", "PHOTO", "--method", "gradcam,"]),
+    (["layercam is named twice"], ["--weights", "NET", "PHOTO", "--method", "layercam,fem", "--method=layercam"]),
+    (["--seed has no effect", "randomcam"], ["--weights", "NET", "PHOTO", "--seed", "3"]),
+    (["--weights", "no effect", "--list-methods"], ["--list-methods", "--weights", "NET"]),
     (["--colormap", "'hot'", "viridis"], ["--weights", "NET", "PHOTO", "--colormap", "hot"]),
     (["--alpha", "from 0 to 1", "'1.5'"], ["--weights", "NET", "PHOTO", "--alpha", "1.5"]),
     (["--alpha", "'nan'"], ["--weights", "NET", "PHOTO", "--alpha", "nan"]),
