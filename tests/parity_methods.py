@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Compares every method of camrun with pytorch-grad-cam, live: the same random weights and the same input go into both,
+and the raw maps must agree. Prints a Markdown table.
+
+    make && python3 tests/parity_methods.py [--arch resnet18] [--method gradcam++] [-o tests/PARITY.md]
+
+What is compared is the signed map at the layer's size, before it is cut at zero, scaled and resized, as
+pytorch-grad-cam's own call makes it. The weights are those of the converter's --random, moved a little so that no value
+lies at a kink of a ReLU or max-pool (margins.py), and no ReLU works in place, else a hooked convolution's values are
+overwritten by the ReLU behind it. Methods that pytorch-grad-cam does not have are compared with the formula of
+cam/methods.c written with PyTorch's autograd. Needs torch, torchvision, and grad-cam 1.5.
+
+The error is the largest difference over the largest value of the expected map."""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.transforms._presets import ImageClassification
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SCRIPTS = os.path.join(ROOT, "scripts")
+sys.path.insert(0, SCRIPTS)
+import convert_torchvision as networks  # noqa: E402
+import margins  # noqa: E402
+import safetensors_file  # noqa: E402
+import torch_cam  # noqa: E402
+import pytorch_grad_cam as pgc  # noqa: E402
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402
+
+TOLERANCE = 1e-4
+OTHER_CLASS = 283
+# The last feature map, and a shallow one behind a ReLU: some methods divide by sums of A, which are near zero where A
+# has both signs.
+LAYERS = {"alexnet": ["features.12", "features.4"], "vgg19": ["features.36", "features.8"],
+          "resnet18": ["layer4", "layer1"], "resnet34": ["layer4", "layer1"], "resnet50": ["layer4", "layer1"]}
+
+
+# ---- the other side ----
+
+class Subject:
+    """A network, an input and what is asked of them."""
+
+    def __init__(self, arch, model, x):
+        self.arch, self.model, self.x = arch, model, x
+        with torch.no_grad():
+            self.classes = [model(x).argmax().item(), OTHER_CLASS]
+
+    def run(self, layer):
+        return torch_cam.Run(self.model, self.x, [layer])
+
+
+def pytorch_grad_cam(name, **arguments):
+    """The raw map of a class of pytorch-grad-cam, which is called as its users call it."""
+    def raw_map(subject, layer, class_index):
+        maps = []
+        with getattr(pgc, name)(model=subject.model, target_layers=[subject.model.get_submodule(layer)]) as cam:
+            make_map = cam.get_cam_image
+            cam.get_cam_image = lambda *args: maps.append(make_map(*args)) or maps[-1]
+            cam(input_tensor=subject.x, targets=[ClassifierOutputTarget(class_index)], **arguments)
+        return maps[0][0]
+    return raw_map
+
+
+def cam(subject, layer, class_index):
+    if not subject.arch.startswith("resnet") or layer != "layer4":
+        return None
+    return subject.run(layer).cam(layer, torch.tensor([class_index]))[0].numpy()
+
+
+def random_weights(seed, count):
+    """cam/random.h: SplitMix64."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2 ** 53
+
+
+def randomcam(subject, layer, class_index):
+    a = subject.run(layer).values[layer][0].detach().double().numpy()
+    return np.tensordot(2 * random_weights(0, len(a)) - 1, a, 1)
+
+
+# camrun's options: (what it is compared with, its name there)
+METHODS = {
+    "gradcam": (pytorch_grad_cam("GradCAM"), "GradCAM"),
+    "gradcam++": (pytorch_grad_cam("GradCAMPlusPlus"), "GradCAMPlusPlus"),
+    "xgradcam": (pytorch_grad_cam("XGradCAM"), "XGradCAM"),
+    "hirescam": (pytorch_grad_cam("HiResCAM"), "HiResCAM"),
+    "gradcam-elementwise": (pytorch_grad_cam("GradCAMElementWise"), "GradCAMElementWise"),
+    "layercam": (pytorch_grad_cam("LayerCAM"), "LayerCAM"),
+    "cam": (cam, "formula"),
+    "fem": (pytorch_grad_cam("FEM"), "FEM"),
+    "randomcam": (randomcam, "formula"),
+}
+
+
+# ---- camrun ----
+
+def run_camrun(program, folder, subject, layer, method):
+    """Raw maps of both classes."""
+    path = os.path.join(folder, "raw.npy")
+    subprocess.run([program, "--weights", os.path.join(folder, "adjusted.bin"), "--tensor",
+                    os.path.join(folder, "x.npy"), "--layer", layer, "--method", method, "--class",
+                    ",".join(map(str, subject.classes)), "--save-raw", path], check=True, stdout=subprocess.DEVNULL)
+    return np.load(path)
+
+
+def make_subject(arch, seed, picture, folder):
+    random_path, path = (os.path.join(folder, name) for name in ("random.bin", "adjusted.bin"))
+    subprocess.run([sys.executable, os.path.join(SCRIPTS, "convert_torchvision.py"), "--arch", arch, "--random",
+                    str(seed), "-o", random_path], check=True)
+    tensors, metadata = safetensors_file.read(random_path)
+    model = networks.model_of_state_dict(arch, {name: torch.tensor(array) for name, array in tensors.items()},
+                                         random_path)
+    x = ImageClassification(crop_size=224)(Image.open(picture).convert("RGB"))[None]
+    margins.widen(model, [x])
+    networks.save(path, model, arch, metadata)
+    np.save(os.path.join(folder, "x.npy"), x.numpy())
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return Subject(arch, model, x)
+
+
+def relative_error(found, expected):
+    if found.shape != expected.shape:
+        return float("inf")
+    scale = np.abs(expected).max()
+    error = np.abs(found.astype(np.float64) - expected).max()
+    return float(error / scale if scale > 0 else error)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", action="append", choices=list(LAYERS), help="default: all five")
+    parser.add_argument("--method", action="append", choices=list(METHODS), help="default: all")
+    parser.add_argument("--seed", type=int, default=1, help="of the weights (default: %(default)s)")
+    parser.add_argument("--picture", default=os.path.join(ROOT, "cam", "demo", "shapes.png"))
+    parser.add_argument("--camrun", default=os.path.join(ROOT, "camrun"), help="the program (default: %(default)s)")
+    parser.add_argument("-o", "--output", metavar="F.md", help="where the table goes (default: standard output)")
+    args = parser.parse_args()
+    archs, methods = args.arch or list(LAYERS), args.method or list(METHODS)
+    program = os.path.abspath(args.camrun)
+
+    errors = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for arch in archs:
+            subject = make_subject(arch, args.seed, args.picture, folder)
+            for method in methods:
+                for layer in LAYERS[arch]:
+                    expected = [METHODS[method][0](subject, layer, c) for c in subject.classes]
+                    if expected[0] is None:
+                        continue
+                    found = run_camrun(program, folder, subject, layer, method)
+                    error = max(map(relative_error, found, expected))
+                    errors[method, arch, layer] = error
+                    verdict = "" if error <= TOLERANCE else "  FAILED"
+                    print(f"{arch:9} {layer:12} {method:20} {error:.1e}{verdict}", file=sys.stderr, flush=True)
+    failed = sum(not error <= TOLERANCE for error in errors.values())
+    print(f"{len(errors) - failed} passed, {failed} failed", file=sys.stderr)
+
+    columns = [(arch, layer) for arch in archs for layer in LAYERS[arch]]
+    lines = ["| method | compared with | " + " | ".join(f"{arch} {layer}" for arch, layer in columns) + " |",
+             "|---|---|" + "--:|" * len(columns)]
+    for method in methods:
+        cells = [f"{errors[method, *column]:.0e}" if (method, *column) in errors else "" for column in columns]
+        lines.append(f"| {method} | {METHODS[method][1]} | " + " | ".join(cells) + " |")
+    text = "\n".join(lines) + "\n"
+    if args.output:
+        with open(args.output, "w", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        print(text, end="")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
