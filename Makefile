@@ -44,12 +44,14 @@ KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6 -DFEW_TILES=4
 KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -march=x86-64-v3
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
 
-PROGRAM_SRC := $(addprefix cam/,main.c run.c options.c output.c report.c json_writer.c interrupt.c)
-HEADERS     := engine/engine.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain file image map metadata \
-               methods npy picture resize transform)
-LIB_SRC     := $(filter-out $(PROGRAM_SRC) engine/kernels.c,$(wildcard engine/*.c weights/*.c cam/*.c))
+CAMRUN_SRC  := $(addprefix cam/,main.c run.c options.c output.c report.c)
+SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c json_writer.c program.c) # of all programs
+HEADERS     := engine/engine.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain image map \
+               metadata methods npy picture resize transform)
+LIB_SRC     := $(filter-out $(CAMRUN_SRC) $(SHARED_SRC) engine/kernels.c,$(wildcard engine/*.c weights/*.c cam/*.c))
 LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o)
-PROGRAM_OBJ := $(PROGRAM_SRC:%.c=$(BUILD)/%.o)
+SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
+CAMRUN_OBJ  := $(CAMRUN_SRC:%.c=$(BUILD)/%.o)
 TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
@@ -63,7 +65,7 @@ help:
 
 camrun: $(BUILD)/camrun
 	@cp $< $@
-$(BUILD)/camrun: $(PROGRAM_OBJ) $(BUILD)/libcamrun.a
+$(BUILD)/camrun: $(CAMRUN_OBJ) $(SHARED_OBJ) $(BUILD)/libcamrun.a
 	@echo "  LD $@"
 	$(Q)$(LINK) -o $@ $^ -lm
 $(BUILD)/libcamrun.a: $(LIB_OBJ)
@@ -118,4 +120,4 @@ install: camrun $(BUILD)/libcamrun.a
 clean:
 	rm -rf build camrun demo.png
 
--include $(LIB_OBJ:.o=.d) $(PROGRAM_OBJ:.o=.d) $(BUILD)/bench/bench.d $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(CAMRUN_OBJ:.o=.d) $(SHARED_OBJ:.o=.d) $(BUILD)/bench/bench.d $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)

@@ -1,6 +1,5 @@
 /* main.c - the camrun program: understands the command line, runs the task, and ends with a status and, where something
- * is wrong, one line on standard error. Exit status: 0 done, 1 a file or what it holds is at fault, 2 the command line
- * is. */
+ * is wrong, one line on standard error. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +8,9 @@
 #include "interrupt.h"
 #include "options.h"
 #include "output.h"
+#include "program.h"
 #include "report.h"
 #include "run.h"
-
-enum { DONE = 0, BAD_INPUT = 1, BAD_USAGE = 2 };
 
 static bool list_layers(const options *o, FILE *out, cr_error *err)
 {
@@ -72,14 +70,6 @@ static bool run_task_as_json(const options *o, cr_error *err)
     return ok;
 }
 
-static int complain(const cr_error *err, int status)
-{
-    fputs("camrun: ", stderr);
-    put_printable(stderr, err->text);
-    putc('\n', stderr);
-    return status;
-}
-
 int main(int argc, char **argv)
 {
     interrupt_watch();
@@ -87,14 +77,14 @@ int main(int argc, char **argv)
     options o;
     int status = DONE;
     if (!options_parse(&o, argc, argv, &err) || (o.task == EXPLAIN_PICTURES && !output_check(&o, &err))) {
-        status = complain(&err, BAD_USAGE);
+        status = complain("camrun", &err, BAD_USAGE);
     } else {
         if (o.threads)
             cr_set_threads(o.threads);
         bool ok = o.json ? run_task_as_json(&o, &err) : run_task(&o, stdout, &err);
         if (ok && (fflush(stdout) != 0 || ferror(stdout)))
             ok = cr_fail(&err, "cannot write to standard output: %s", strerror(errno));
-        status = ok ? DONE : complain(&err, BAD_INPUT);
+        status = ok ? DONE : complain("camrun", &err, BAD_INPUT);
     }
     options_free(&o);
     return status;

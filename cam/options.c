@@ -1,7 +1,6 @@
-/* options.c - the table of options, the parser that walks it, and the checks of what goes together. */
+/* options.c - the table of options, the readers of values only camrun has, and the checks of what goes together. */
 #include "options.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stddef.h>
@@ -39,47 +38,6 @@ const char *const options_help =
 
 /* ---- values ---- */
 
-typedef struct option option;
-
-struct option {
-    const char *name; /* without the dashes */
-    char letter;      /* its short form, or 0 */
-    bool (*set)(void *field, const char *text, const option *o, cr_error *err);
-    size_t field;     /* offset in struct options */
-    unsigned tasks;   /* it has a part in */
-    int max;          /* set_count: from 1 to max */
-};
-
-static bool set_flag(void *field, const char *text, const option *o, cr_error *err)
-{
-    (void)text, (void)o, (void)err;
-    *(bool *)field = true;
-    return true;
-}
-
-static bool set_text(void *field, const char *text, const option *o, cr_error *err)
-{
-    (void)o;
-    if (!*text)
-        return cr_fail(err, "expected a value, found an empty one");
-    *(const char **)field = text;
-    return true;
-}
-
-static bool add_text(void *field, const char *text, const option *o, cr_error *err)
-{
-    text_list *list = field;
-    if (!set_text(&list->items[list->n], text, o, err)) /* there is room for all of argv */
-        return false;
-    list->n++;
-    return true;
-}
-
-static bool set_arch(void *field, const char *text, const option *o, cr_error *err)
-{
-    return cr_arch_find(text, err) && set_text(field, text, o, err);
-}
-
 static bool add_method(method_list *list, const char *name, cr_error *err)
 {
     const cr_method *method = cr_method_find(name, err);
@@ -114,52 +72,21 @@ static bool set_colormap(void *field, const char *text, const option *o, cr_erro
     return *(const cr_colormap **)field != NULL;
 }
 
-/* Reads digits alone, at *text, and moves *text behind them. 0 where there are none or the number is above max. */
-static int read_count(const char **text, int max)
-{
-    char *end;
-    errno = 0;
-    long value = **text >= '0' && **text <= '9' ? strtol(*text, &end, 10) : 0;
-    if (value < 1 || value > max || errno)
-        return 0;
-    *text = end;
-    return (int)value;
-}
-
-static bool set_count(void *field, const char *text, const option *o, cr_error *err)
-{
-    const char *end = text;
-    int value = read_count(&end, o->max);
-    if (!value || *end)
-        return cr_fail(err, "expected a whole number from 1 to %d, found '%.60s'", o->max, text);
-    *(int *)field = value;
-    return true;
-}
-
 static bool set_resize(void *field, const char *text, const option *o, cr_error *err)
 {
     const char *end = text;
-    int first = read_count(&end, o->max), second = 0;
-    bool pair = first && (*end == 'x' || *end == 'X');
+    int first = 0, second = 0, low = (int)o->low, high = (int)o->high;
+    bool ok = read_count(&end, low, high, &first);
+    bool pair = ok && (*end == 'x' || *end == 'X');
     if (pair) {
         end++;
-        second = read_count(&end, o->max);
+        ok = read_count(&end, low, high, &second);
     }
-    if (!first || (pair && !second) || *end)
+    if (!ok || *end)
         return cr_fail(err, "expected the shorter side's length, as 256, or WIDTHxHEIGHT, as 224x224, none above %d; "
-                       "found '%.60s'", o->max, text);
+                       "found '%.60s'", high, text);
     *(resize_value *)field = pair ? (resize_value){.w = first, .h = second} : (resize_value){.shorter = first};
     return true;
-}
-
-/* Reads a finite number at *text and moves *text behind it. */
-static bool read_number(const char **text, float *value)
-{
-    char *end;
-    *value = strtof(*text, &end);
-    bool ok = end != *text && isfinite(*value);
-    *text = end;
-    return ok;
 }
 
 static bool set_fraction(void *field, const char *text, const option *o, cr_error *err)
@@ -170,27 +97,6 @@ static bool set_fraction(void *field, const char *text, const option *o, cr_erro
     if (!read_number(&end, &value) || *end || !(value >= 0 && value <= 1))
         return cr_fail(err, "expected a number from 0 to 1, found '%.60s'", text);
     *(float *)field = value;
-    return true;
-}
-
-static bool set_channels(void *field, const char *text, const option *o, cr_error *err)
-{
-    channel_values *values = field;
-    const char *end = text;
-    bool ok = read_number(&end, &values->v[0]);
-    for (values->n = 1; ok && *end && values->n < 3; values->n++)
-        ok = *end++ == ',' && read_number(&end, &values->v[values->n]);
-    if (!ok || *end || values->n == 2)
-        return cr_fail(err, "expected three numbers, as 0.485,0.456,0.406, or one for all; found '%.60s'", text);
-    bool is_divisor = o->field == offsetof(options, std);
-    for (int i = 0; i < values->n; i++) {
-        float v = values->v[i];
-        if (v > 1)
-            return cr_fail(err, "expected values for pixels from 0 to 1, found %g; if for 0 to 255, divide by 255",
-                           (double)v);
-        if (v < 0 || (is_divisor && v == 0))
-            return cr_fail(err, "expected values %s 0, found %g", is_divisor ? "above" : "of at least", (double)v);
-    }
     return true;
 }
 
@@ -205,71 +111,43 @@ enum {
 #define FIELD(member) offsetof(options, member)
 
 static const option table[] = {
-    {"arch", 0, set_arch, FIELD(arch), ANY_TASK, 0},
-    {"weights", 0, set_text, FIELD(weights), ANY_TASK, 0},
-    {"labels", 0, set_text, FIELD(labels), EXPLAIN, 0},
-    {"method", 0, add_methods, FIELD(methods), EXPLAIN, 0},
-    {"layer", 0, add_text, FIELD(layers), EXPLAIN, 0},
-    {"class", 0, add_text, FIELD(classes), EXPLAIN, 0},
-    {"resize", 0, set_resize, FIELD(resize), EXPLAIN_PICTURES | LIST_LAYERS, LONGEST_SIDE},
-    {"size", 0, set_count, FIELD(size), EXPLAIN_PICTURES | LIST_LAYERS, LONGEST_SIDE},
-    {"no-crop", 0, set_flag, FIELD(no_crop), EXPLAIN_PICTURES, 0},
-    {"mean", 0, set_channels, FIELD(mean), EXPLAIN_PICTURES, 0},
-    {"std", 0, set_channels, FIELD(std), EXPLAIN_PICTURES, 0},
-    {"gray", 0, set_flag, FIELD(gray), EXPLAIN_PICTURES, 0},
-    {"tensor", 0, set_text, FIELD(tensor), EXPLAIN_TENSOR, 0},
-    {"output", 'o', set_text, FIELD(output), EXPLAIN, 0},
-    {"panel", 0, set_flag, FIELD(panel), EXPLAIN_PICTURES, 0},
-    {"alpha", 0, set_fraction, FIELD(alpha), EXPLAIN_PICTURES, 0},
-    {"colormap", 0, set_colormap, FIELD(colormap), EXPLAIN, 0},
-    {"save-map", 0, set_text, FIELD(save_map), EXPLAIN, 0},
-    {"save-raw", 0, set_text, FIELD(save_raw), EXPLAIN, 0},
-    {"save-logits", 0, set_text, FIELD(save_logits), EXPLAIN, 0},
-    {"json", 0, set_flag, FIELD(json), ANY_TASK | LIST_METHODS, 0},
-    {"timing", 0, set_flag, FIELD(timing), EXPLAIN, 0},
-    {"repeat", 0, set_count, FIELD(repeat), EXPLAIN, 1000000},
-    {"threads", 0, set_count, FIELD(threads), EXPLAIN, 1024},
-    {"seed", 0, set_count, FIELD(seed), EXPLAIN, INT_MAX},
+    {"arch", 0, set_arch, FIELD(arch), ANY_TASK, 0, 0},
+    {"weights", 0, set_text, FIELD(weights), ANY_TASK, 0, 0},
+    {"labels", 0, set_text, FIELD(labels), EXPLAIN, 0, 0},
+    {"method", 0, add_methods, FIELD(methods), EXPLAIN, 0, 0},
+    {"layer", 0, add_text, FIELD(layers), EXPLAIN, 0, 0},
+    {"class", 0, add_text, FIELD(classes), EXPLAIN, 0, 0},
+    {"resize", 0, set_resize, FIELD(resize), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
+    {"size", 0, set_count, FIELD(size), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
+    {"no-crop", 0, set_flag, FIELD(no_crop), EXPLAIN_PICTURES, 0, 0},
+    {"mean", 0, set_mean, FIELD(mean), EXPLAIN_PICTURES, 0, 0},
+    {"std", 0, set_std, FIELD(std), EXPLAIN_PICTURES, 0, 0},
+    {"gray", 0, set_flag, FIELD(gray), EXPLAIN_PICTURES, 0, 0},
+    {"tensor", 0, set_text, FIELD(tensor), EXPLAIN_TENSOR, 0, 0},
+    {"output", 'o', set_text, FIELD(output), EXPLAIN, 0, 0},
+    {"panel", 0, set_flag, FIELD(panel), EXPLAIN_PICTURES, 0, 0},
+    {"alpha", 0, set_fraction, FIELD(alpha), EXPLAIN_PICTURES, 0, 0},
+    {"colormap", 0, set_colormap, FIELD(colormap), EXPLAIN, 0, 0},
+    {"save-map", 0, set_text, FIELD(save_map), EXPLAIN, 0, 0},
+    {"save-raw", 0, set_text, FIELD(save_raw), EXPLAIN, 0, 0},
+    {"save-logits", 0, set_text, FIELD(save_logits), EXPLAIN, 0, 0},
+    {"json", 0, set_flag, FIELD(json), ANY_TASK | LIST_METHODS, 0, 0},
+    {"timing", 0, set_flag, FIELD(timing), EXPLAIN, 0, 0},
+    {"repeat", 0, set_count, FIELD(repeat), EXPLAIN, 1, 1000000},
+    {"threads", 0, set_count, FIELD(threads), EXPLAIN, 1, 1024},
+    {"seed", 0, set_count, FIELD(seed), EXPLAIN, 1, INT_MAX},
 };
 
 enum { OPTIONS = sizeof table / sizeof table[0] };
 
-/* Options that decide the task and take no value. */
-static const struct {
-    const char *name;
-    char letter;
-    task task;
-} tasks[] = {
-    {"help", 'h', SHOW_HELP},
-    {"version", 0, SHOW_VERSION},
-    {"list-layers", 0, LIST_LAYERS},
-    {"list-methods", 0, LIST_METHODS},
+static const task_option tasks[] = {
+    {"help", 'h', SHOW_HELP, true},
+    {"version", 0, SHOW_VERSION, true},
+    {"list-layers", 0, LIST_LAYERS, false},
+    {"list-methods", 0, LIST_METHODS, false},
 };
 
 enum { TASKS = sizeof tasks / sizeof tasks[0] };
-
-/* Whether arg, up to length, is --name or -letter. */
-static bool is_option(const char *arg, size_t length, const char *name, char letter)
-{
-    if (strncmp(arg, "--", 2) == 0)
-        return strlen(name) == length - 2 && strncmp(arg + 2, name, length - 2) == 0;
-    return letter && length == 2 && arg[1] == letter;
-}
-
-static bool unknown_option(const char *arg, size_t length, cr_error *err)
-{
-    char typed[64];
-    snprintf(typed, sizeof typed, "%.*s", (int)length, arg);
-    const char *word = typed + strspn(typed, "-"), *best = NULL;
-    for (int i = 0; i < OPTIONS + TASKS; i++) {
-        const char *name = i < OPTIONS ? table[i].name : tasks[i - OPTIONS].name;
-        if (cr_is_near(word, name) && (!best || cr_edit_distance(word, name) < cr_edit_distance(word, best)))
-            best = name;
-    }
-    if (best)
-        return cr_fail(err, "unknown option '%s'; did you mean --%s?", typed, best);
-    return cr_fail(err, "unknown option '%s' (--help lists them all)", typed);
-}
 
 /* ---- what goes together ---- */
 
@@ -324,7 +202,7 @@ static bool check(const options *o, const bool *given, cr_error *err)
     if (!o->weights && o->task != LIST_LAYERS && o->task != LIST_METHODS)
         return cr_fail(err, "--arch %s says which network it is but not its weights: add --weights FILE", o->arch);
     for (int i = 0; i < OPTIONS; i++)
-        if (given[i] && !(table[i].tasks & o->task))
+        if (given[i] && !(table[i].use & (unsigned)o->task))
             return cr_fail(err, "--%s has no effect with %s: leave one of them out", table[i].name, with[o->task]);
     if (o->images.n && o->task != EXPLAIN_PICTURES)
         return cr_fail(err, "%s reads no picture: leave out '%.200s'", with[o->task], o->images.items[0]);
@@ -346,66 +224,23 @@ static bool check(const options *o, const bool *given, cr_error *err)
     return (!o->output || check_output_name(o->output, err)) && check_files(o, err);
 }
 
-/* ---- the parser ---- */
-
-static bool set_option(options *o, bool *given, const option *row, const char *value, cr_error *err)
-{
-    cr_error why;
-    given[row - table] = true;
-    if (row->set((char *)o + row->field, value, row, &why))
-        return true;
-    return cr_fail(err, "--%s: %s", row->name, why.text);
-}
-
-/* Parses argv[*i] and, where it takes its value from there, argv[*i + 1]. */
-static bool parse_option(options *o, bool *given, int argc, char **argv, int *i, cr_error *err)
-{
-    const char *arg = argv[*i], *equals = strncmp(arg, "--", 2) == 0 ? strchr(arg, '=') : NULL;
-    size_t length = equals ? (size_t)(equals - arg) : strlen(arg);
-    for (int k = 0; k < TASKS; k++)
-        if (is_option(arg, length, tasks[k].name, tasks[k].letter)) {
-            if (equals)
-                return cr_fail(err, "--%s takes no value, found '%.60s'", tasks[k].name, equals + 1);
-            o->task = tasks[k].task;
-            return true;
-        }
-    for (int k = 0; k < OPTIONS; k++) {
-        const option *row = &table[k];
-        if (!is_option(arg, length, row->name, row->letter))
-            continue;
-        if (row->set == set_flag) {
-            if (equals)
-                return cr_fail(err, "--%s takes no value, found '%.60s'", row->name, equals + 1);
-            return set_option(o, given, row, NULL, err);
-        }
-        if (equals)
-            return set_option(o, given, row, equals + 1, err);
-        if (*i + 1 >= argc || strncmp(argv[*i + 1], "--", 2) == 0)
-            return cr_fail(err, "--%s needs a value, as in --%s=VALUE", row->name, row->name);
-        return set_option(o, given, row, argv[++*i], err);
-    }
-    return unknown_option(arg, length, err);
-}
+/* ---- the whole ---- */
 
 bool options_parse(options *o, int argc, char **argv, cr_error *err)
 {
+    static const command camrun = {table, OPTIONS, tasks, TASKS};
     *o = (options){.task = EXPLAIN_PICTURES, .alpha = 0.5f};
-    text_list *lists[] = {&o->layers, &o->classes, &o->images};
-    for (int i = 0; i < 3; i++)
-        if (!(lists[i]->items = calloc((size_t)argc + 1, sizeof *lists[i]->items)))
-            return cr_fail(err, "out of memory");
+    if (!text_list_create(&o->layers, argc, err) || !text_list_create(&o->classes, argc, err) ||
+        !text_list_create(&o->images, argc, err))
+        return false;
 
-    bool given[OPTIONS] = {false}, only_images = false;
-    for (int i = 1; i < argc; i++) {
-        if (only_images || argv[i][0] != '-' || argv[i][1] == '\0')
-            o->images.items[o->images.n++] = argv[i];
-        else if (strcmp(argv[i], "--") == 0)
-            only_images = true;
-        else if (!parse_option(o, given, argc, argv, &i, err))
-            return false;
-        if (o->task == SHOW_HELP || o->task == SHOW_VERSION)
-            return true;
-    }
+    bool given[OPTIONS] = {false};
+    command_line line = {given, o->task, o->images};
+    bool ok = command_parse(&camrun, o, &line, argc, argv, err);
+    o->task = line.task;
+    o->images = line.operands;
+    if (!ok || o->task == SHOW_HELP || o->task == SHOW_VERSION)
+        return ok;
     if (!o->methods.n)
         o->methods = (method_list){1, {cr_method_at(0)}};
     if (o->task == EXPLAIN_PICTURES && o->tensor)
@@ -415,8 +250,8 @@ bool options_parse(options *o, int argc, char **argv, cr_error *err)
 
 void options_free(options *o)
 {
-    free(o->layers.items);
-    free(o->classes.items);
-    free(o->images.items);
+    text_list_free(&o->layers);
+    text_list_free(&o->classes);
+    text_list_free(&o->images);
     *o = (options){.task = EXPLAIN_PICTURES};
 }

@@ -1,11 +1,11 @@
-/* options.h - camrun's command line: every option is a row of the table in options.c, parsed and checked here alone.
+/* options.h - camrun's command line: every option is a row of the table in options.c, read and checked here alone.
  *
  * What can be decided from the command line itself is decided here, so that main.c meets only sound combinations. */
 #ifndef CAMRUN_OPTIONS_H
 #define CAMRUN_OPTIONS_H
 
 #include "colormap.h"
-#include "engine.h"
+#include "command_line.h"
 #include "methods.h"
 
 /* What the program is to do; an option that has no part in it is refused, not ignored. */
@@ -17,17 +17,6 @@ typedef enum task {
     SHOW_HELP = 16,
     SHOW_VERSION = 32,
 } task;
-
-typedef struct text_list {
-    int n;
-    const char **items; /* of argv */
-} text_list;
-
-/* Numbers for the three channels, or one for all; n is 0 where the option is not given. */
-typedef struct channel_values {
-    int n;
-    float v[3];
-} channel_values;
 
 typedef struct resize_value {
     int shorter; /* --resize N */

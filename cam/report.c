@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "program.h"
+
 enum { TOP = 5 };
 
 static int top_of(const image_facts *image, int classes, int top[TOP])
@@ -23,12 +25,6 @@ static bool has_evidence(const map_facts *map)
 }
 
 /* ---- text ---- */
-
-void put_printable(FILE *out, const char *text)
-{
-    for (; *text; text++)
-        putc((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text, out);
-}
 
 static void put_class(FILE *out, const cr_labels *labels, int class_index)
 {

@@ -68,9 +68,6 @@ void report_begin(report *r, FILE *out, bool as_json, const run_facts *run);
 void report_image(report *r, const image_facts *image);
 void report_end(report *r, const end_facts *end);
 
-/* For text that came from a file or the command line: control characters, which a terminal would obey, become '?'. */
-void put_printable(FILE *out, const char *text);
-
 /* For --list-methods. */
 void report_methods(FILE *out, bool as_json);
 

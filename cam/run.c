@@ -6,13 +6,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "camrun.h"
 #include "interrupt.h"
 #include "output.h"
+#include "program.h"
 #include "report.h"
 
 /* What a run needs from its first picture to its last. */
@@ -35,13 +34,6 @@ typedef struct run {
 
 /* ---- small things ---- */
 
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -52,17 +44,6 @@ static double median(double *values, int n)
 {
     qsort(values, (size_t)n, sizeof *values, by_value);
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
-static size_t peak_bytes(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    return (size_t)usage.ru_maxrss;
-#else
-    return (size_t)usage.ru_maxrss * 1024;
-#endif
 }
 
 static bool no_memory(cr_error *err)
@@ -181,10 +162,8 @@ static bool methods_fit(const run *r, cr_error *err)
 static bool set_up(run *r, cr_error *err)
 {
     const options *o = r->o;
-    const char *isa = getenv("CAMRUN_ISA");
-    if (isa && strcmp(isa, cr_isa()) != 0)
-        return cr_fail(err, "CAMRUN_ISA: expected the kernels of this build and machine, found '%.40s'; the best here are %s",
-                       isa, cr_isa());
+    if (!check_isa(err))
+        return false;
     double start = now_ms();
     if (!(r->weights = cr_weights_open(o->weights, err)) || !(r->net = cr_net_load(r->weights, o->arch, err)))
         return false;
