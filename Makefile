@@ -45,7 +45,7 @@ KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -mar
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
 
 CAMRUN_SRC  := $(addprefix cam/,main.c run.c options.c output.c report.c)
-SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c json_writer.c program.c) # of all programs
+SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c program.c) # of all programs
 HEADERS     := engine/engine.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain image map \
                metadata methods npy picture resize transform)
 LIB_SRC     := $(filter-out $(CAMRUN_SRC) $(SHARED_SRC) engine/kernels.c,$(wildcard engine/*.c weights/*.c cam/*.c))

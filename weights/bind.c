@@ -16,12 +16,13 @@ typedef struct comparison {
     const cr_tensor *bad_tensor; /* its tensor, NULL where it is missing */
 } comparison;
 
-/* torch.nn.BatchNorm2d counts its training steps; inference has no use for it. */
-static bool is_counter(const cr_tensor *t)
+/* Inference has no use for the training steps that torch.nn.BatchNorm2d counts, nor for what a checkpoint of camtrain's
+ * remembers of the gradients. */
+static bool is_of_training(const cr_tensor *t)
 {
-    static const char end[] = ".num_batches_tracked";
+    static const char end[] = ".num_batches_tracked", begin[] = "optimizer.";
     size_t n = strlen(t->name), m = sizeof end - 1;
-    return n >= m && strcmp(t->name + n - m, end) == 0;
+    return (n >= m && strcmp(t->name + n - m, end) == 0) || strncmp(t->name, begin, sizeof begin - 1) == 0;
 }
 
 static bool is_float(const cr_tensor *t)
@@ -52,7 +53,7 @@ static comparison compare(const cr_weights *w, const cr_net *net)
         }
     }
     for (int i = 0; i < cr_weights_count(w); i++)
-        c.surplus += !is_counter(cr_weights_at(w, i));
+        c.surplus += !is_of_training(cr_weights_at(w, i));
     c.surplus -= c.present; /* names differ, both in a file and in a net */
     return c;
 }
@@ -160,7 +161,7 @@ static void describe_surplus(const cr_weights *w, const cr_net *net, int surplus
 {
     for (int i = 0; i < cr_weights_count(w); i++) {
         const cr_tensor *t = cr_weights_at(w, i);
-        if (!is_counter(t) && !has_param(net, t->name)) {
+        if (!is_of_training(t) && !has_param(net, t->name)) {
             cr_fail(err, "%d tensor%s that %s does not have, the first %.100s", surplus, surplus == 1 ? "" : "s",
                     net->arch, t->name);
             return;

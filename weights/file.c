@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* ---- reading ---- */
+
 enum { FIRST_READ = 1 << 16 };
 
 /* Reads until the end of the file, as its size is not known beforehand for a pipe. */
@@ -54,21 +56,14 @@ bool cr_file_read(const char *path, unsigned char **data, size_t *bytes, cr_erro
     return ok;
 }
 
-/* 0, or the errno of what failed. Closes fd. */
-static int write_all(int fd, const unsigned char *data, size_t bytes)
-{
-    int error = 0;
-    for (size_t done = 0; done < bytes && error == 0;) {
-        ssize_t put = write(fd, data + done, bytes - done);
-        if (put >= 0)
-            done += (size_t)put;
-        else if (errno != EINTR)
-            error = errno;
-    }
-    if (close(fd) != 0 && error == 0)
-        error = errno;
-    return error;
-}
+/* ---- writing ---- */
+
+struct cr_file {
+    char *path;
+    char *temporary; /* NULL where path is written to directly */
+    int fd;
+    int error;       /* errno of what failed first, or 0 */
+};
 
 /* Opens a new file beside path and puts its name into temporary. mkstemp would do, but for its mode of 0600, which
  * would stay on the result. */
@@ -84,25 +79,75 @@ static int open_temporary(const char *path, char *temporary, size_t size)
     return fd;
 }
 
-bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *err)
+static void release(cr_file *file)
+{
+    free(file->path);
+    free(file->temporary);
+    free(file);
+}
+
+cr_file *cr_file_create(const char *path, cr_error *err)
 {
     struct stat st;
-    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        int fd = open(path, O_WRONLY | O_TRUNC);
-        int error = fd < 0 ? errno : write_all(fd, data, bytes);
-        return error == 0 || cr_fail(err, "%s: cannot write: %s", path, strerror(error));
-    }
-
+    bool direct = lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
     size_t size = strlen(path) + 64;
-    char *temporary = malloc(size);
-    if (!temporary)
-        return cr_fail(err, "%s: out of memory", path);
-    int fd = open_temporary(path, temporary, size);
-    int error = fd < 0 ? errno : write_all(fd, data, bytes);
-    if (error == 0 && rename(temporary, path) != 0)
-        error = errno;
-    if (error != 0 && fd >= 0)
-        unlink(temporary);
-    free(temporary);
-    return error == 0 || cr_fail(err, "%s: cannot write: %s", path, strerror(error));
+    cr_file *file = calloc(1, sizeof *file);
+    if (file)
+        *file = (cr_file){.path = strdup(path), .temporary = direct ? NULL : malloc(size), .fd = -1};
+    if (!file || !file->path || (!direct && !file->temporary)) {
+        cr_fail(err, "%s: out of memory", path);
+    } else {
+        file->fd = direct ? open(path, O_WRONLY | O_TRUNC) : open_temporary(path, file->temporary, size);
+        if (file->fd >= 0)
+            return file;
+        cr_fail(err, "%s: cannot write: %s", path, strerror(errno));
+    }
+    if (file)
+        release(file);
+    return NULL;
+}
+
+void cr_file_add(cr_file *file, const void *data, size_t bytes)
+{
+    const unsigned char *from = data;
+    for (size_t done = 0; done < bytes && file->error == 0;) {
+        ssize_t put = write(file->fd, from + done, bytes - done);
+        if (put >= 0)
+            done += (size_t)put;
+        else if (errno != EINTR)
+            file->error = errno;
+    }
+}
+
+bool cr_file_finish(cr_file *file, bool durable, cr_error *err)
+{
+    /* Devices and pipes have nothing to synchronise. */
+    if (file->error == 0 && durable && file->temporary && fsync(file->fd) != 0)
+        file->error = errno;
+    if (close(file->fd) != 0 && file->error == 0)
+        file->error = errno;
+    if (file->error == 0 && file->temporary && rename(file->temporary, file->path) != 0)
+        file->error = errno;
+    if (file->error != 0 && file->temporary)
+        unlink(file->temporary);
+    bool ok = file->error == 0 || cr_fail(err, "%s: cannot write: %s", file->path, strerror(file->error));
+    release(file);
+    return ok;
+}
+
+void cr_file_discard(cr_file *file)
+{
+    close(file->fd);
+    if (file->temporary)
+        unlink(file->temporary);
+    release(file);
+}
+
+bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *err)
+{
+    cr_file *file = cr_file_create(path, err);
+    if (!file)
+        return false;
+    cr_file_add(file, data, bytes);
+    return cr_file_finish(file, false, err);
 }

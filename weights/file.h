@@ -15,6 +15,18 @@ bool cr_file_read(const char *path, unsigned char **data, size_t *bytes, cr_erro
  * exists and is not a plain file (a device, a pipe, a link such as /dev/stdout) is written to directly. */
 bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *err);
 
+/* The same piece by piece. A failure is kept until cr_file_finish, which tells of it. */
+typedef struct cr_file cr_file;
+
+/* NULL where the file cannot be made. */
+cr_file *cr_file_create(const char *path, cr_error *err);
+void cr_file_add(cr_file *file, const void *data, size_t bytes);
+/* Renames, if all went well, and frees. durable: not before the disk has everything, so that path holds either what it
+ * did or what is new also when the power fails. */
+bool cr_file_finish(cr_file *file, bool durable, cr_error *err);
+/* Leaves path as it was, and frees. */
+void cr_file_discard(cr_file *file);
+
 #ifdef __cplusplus
 }
 #endif

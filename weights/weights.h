@@ -1,4 +1,4 @@
-/* weights.h - weights files: what is in them, and binding them to a net.
+/* weights.h - weights files: what is in them, binding them to a net, and writing them.
  *
  * Read, told apart by content and never by file name: safetensors, and PyTorch state dicts (.pth: the zip format and
  * the one before PyTorch 1.6). Files are mapped, not read: a float32 tensor costs no copy. Nothing in a file is
@@ -53,7 +53,8 @@ const float *cr_weights_f32(cr_weights *weights, const cr_tensor *tensor, cr_err
 /* Builds the net the file holds and binds every parameter. arch may be NULL: then it is what the file's metadata
  * says, or else the one network that the tensors fit. Class count, input channels and a ResNet's width are read from
  * the tensors' shapes. Every tensor must be there, of the right shape and a floating-point type, and none more (a
- * batch normalisation's num_batches_tracked is passed over). The file must stay open while the net lives. */
+ * batch normalisation's num_batches_tracked and names that begin with "optimizer." are passed over). The file must stay
+ * open while the net lives. */
 cr_net *cr_net_load(cr_weights *weights, const char *arch, cr_error *err);
 
 /* ---- values of the metadata ---- */
@@ -63,6 +64,18 @@ int cr_meta_floats(const char *json, float *out, int max);
 /* A JSON array of strings, in UTF-8; NULL with a message where the text is something else. */
 char **cr_meta_strings(const char *json, int *count, cr_error *err);
 void cr_meta_strings_free(char **strings);
+
+/* ---- writing ---- */
+
+typedef struct cr_meta {
+    const char *key, *value;
+} cr_meta;
+
+/* Writes a safetensors file, which appears whole or not at all; durable: also if the power fails. A tensor's data are
+ * float32 values, whatever its dtype: that, CR_F32 or CR_F16, is how they are stored; `bytes` is not looked at. Names,
+ * keys and values are UTF-8. An error where a value does not fit a half. */
+bool cr_weights_write(const char *path, const cr_tensor *tensors, int n_tensors, const cr_meta *meta, int n_meta,
+                      bool durable, cr_error *err);
 
 #ifdef __cplusplus
 }

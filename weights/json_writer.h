@@ -1,6 +1,7 @@
 /* json_writer.h - writes one JSON document: commas, indentation and escapes are its business.
  *
- * key is the member's name inside an object and NULL inside an array. */
+ * key is the member's name inside an object and NULL inside an array. A document ends in a line break, a compact one has
+ * none. */
 #ifndef CAMRUN_JSON_WRITER_H
 #define CAMRUN_JSON_WRITER_H
 
@@ -10,6 +11,7 @@
 
 typedef struct json_writer {
     FILE *out;
+    bool compact; /* all on one line */
     int depth;
     bool filled; /* the innermost object or array has a member already */
 } json_writer;

@@ -41,8 +41,8 @@ static void put_string(FILE *out, const char *text)
 static void begin_member(json_writer *j, const char *key)
 {
     if (j->filled)
-        putc(',', j->out);
-    if (j->depth)
+        fputs(j->compact ? ", " : ",", j->out);
+    if (j->depth && !j->compact)
         fprintf(j->out, "\n%*s", 2 * j->depth, "");
     if (key) {
         put_string(j->out, key);
@@ -62,10 +62,10 @@ void json_open(json_writer *j, const char *key, char bracket)
 void json_close(json_writer *j, char bracket)
 {
     j->depth--;
-    if (j->filled)
+    if (j->filled && !j->compact)
         fprintf(j->out, "\n%*s", 2 * j->depth, "");
     putc(bracket, j->out);
-    if (j->depth == 0)
+    if (j->depth == 0 && !j->compact)
         putc('\n', j->out);
     j->filled = true;
 }
