@@ -169,8 +169,6 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
         .tap = part->tap,
         .n_taps = part->taps[0] * part->taps[1],
         .w = part->w,
-        .w_step = k->oc_tile,
-        .ahead_step = (ptrdiff_t)call->x->block * BLOCK,
         .bias = call->bias,
         .y = tensor_map(call->arena, call->y, 0),
         .out_blocks = call->y->blocks,

@@ -52,10 +52,10 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
     }
 
     for (int block = 0; block < task->n_in; block++, x += task->x.block)
-        for (int t = 0; t < task->n_taps; t++, ahead += task->ahead_step) {
+        for (int t = 0; t < task->n_taps; t++) {
             const float *at = x + task->tap[t];
-            for (int ic = 0; ic < task->in_block; ic++, at++, w += task->w_step) {
-                __builtin_prefetch(ahead + ic * BLOCK);
+            for (int ic = 0; ic < task->in_block; ic++, at++, w += OC_TILE, ahead += BLOCK) {
+                __builtin_prefetch(ahead);
                 vec weight[OC_VECS];
                 for (int v = 0; v < OC_VECS; v++)
                     weight[v] = load(w + v * VL);
@@ -101,21 +101,19 @@ INLINE void conv_width(const conv_task *task, const float *w, const float *x, co
     }
 }
 
-/* What a tile fetches into the cache while it computes, one cache line per input channel: its place in the x of the next
- * call, or, by the first tiles of a call, the weights of the next call. */
-INLINE const float *next_lines(const conv_task *task, const float *w, const float *x, int pass)
+/* What a tile fetches into the cache while it computes, one cache line per input channel and tap: the first tiles of a call
+ * fetch the weights of the next. */
+INLINE const float *next_weights(const conv_task *task, const float *w, int pass)
 {
-    if (task->next_x)
-        return task->next_x + (x - task->x.p);
-    const ptrdiff_t channels = (ptrdiff_t)task->n_in * task->n_taps * task->in_block;
-    const ptrdiff_t from = pass * channels * BLOCK, end = channels * task->w_step;
+    const ptrdiff_t steps = (ptrdiff_t)task->n_in * task->n_taps * task->in_block;
+    const ptrdiff_t from = pass * steps * BLOCK, end = steps * OC_TILE;
     return from < end ? w + end + from : w;
 }
 
 /* Rows are cut into tiles of nearly equal width; narrow maps take two rows in one tile. */
 INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdiff_t col)
 {
-    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * task->w_step;
+    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
     const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
     int pass = 0;
@@ -126,7 +124,7 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdi
             const float *x = mx->p + oh * mx->row + ow * col;
             const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
             float *y = my->p + oh * my->row + ow * my->col;
-            const float *ahead = next_lines(task, w, x, pass++);
+            const float *ahead = next_weights(task, w, pass++);
             if (two)
                 conv_width(task, w, x, ahead, y, add, oc0, 2, width, col);
             else
@@ -141,7 +139,7 @@ enum { ANY_STEP_PIXELS = TILE_PIXELS < 4 ? TILE_PIXELS : 4 };
 /* Any step between columns: tiles so narrow that the addresses stay in registers. */
 static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
 {
-    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * task->w_step;
+    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
     for (int oh = row0; oh < row1; oh++)
         for (int ow = 0; ow < task->OW;) {
@@ -191,7 +189,8 @@ static void conv(const conv_task *task, int tile, int row0, int row1)
  * The matrices come from polynomial interpolation (Toom-Cook) at m+r-2 points p_i and infinity: row j of A^T holds the
  * p_i^j, j < m; row i of G is (1, p_i, .., p_i^(r-1)) / prod_{l != i} (p_i - p_l); row i of B^T holds the coefficients of
  * prod_{l != i} (x - p_l). Here m + r - 1 = 6: the points are 0, +-sqrt(1/2), +-sqrt(2), whose products stay near 1, which
- * keeps the rounding error small, and F(4x4,3x3) and F(2x2,5x5) share B. Each apply_ is one matrix times one column. */
+ * keeps the rounding error small, and F(4x4,3x3) and F(2x2,5x5) share B. The denominators of G's rows are left to A^T, where
+ * they cost nothing: U and M are that much larger. Each apply_ is one matrix times one column. */
 
 enum { SIDE = WINOGRAD_SIDE };
 
@@ -199,9 +198,8 @@ static const float ROOT_HALF = 0.70710678118654752f, ROOT_TWO = 1.41421356237309
 
 INLINE void apply_B(vec r[SIDE], const vec d[SIDE]) /* r = B^T d */
 {
-    const float half = -1.0f / 1.5f, two = 1.0f / 6.0f; /* G's denominators at p^2 = 1/2 and p^2 = 2 */
-    const vec even_half = half * d[4] - 2.0f * half * d[2], odd_half = half * ROOT_HALF * (d[3] - 2.0f * d[1]);
-    const vec even_two = two * d[4] - 0.5f * two * d[2], odd_two = two * ROOT_TWO * (d[3] - 0.5f * d[1]);
+    const vec even_half = d[4] - 2.0f * d[2], odd_half = ROOT_HALF * (d[3] - 2.0f * d[1]);
+    const vec even_two = d[4] - 0.5f * d[2], odd_two = ROOT_TWO * (d[3] - 0.5f * d[1]);
     r[0] = d[0] - 2.5f * d[2] + d[4];
     r[1] = even_half + odd_half;
     r[2] = even_half - odd_half;
@@ -230,14 +228,15 @@ INLINE void apply_G(vec r[SIDE], const vec g[5], int taps) /* r = G g */
 
 INLINE void apply_A(vec y[4], const vec r[SIDE], int m) /* y = A^T r */
 {
+    const float half = -1.0f / 1.5f, two = 1.0f / 6.0f; /* G's denominators at p^2 = 1/2 and p^2 = 2 */
     const vec even_half = r[1] + r[2], odd_half = r[1] - r[2], even_two = r[3] + r[4], odd_two = r[3] - r[4];
-    y[0] = r[0] + even_half + even_two;
-    y[1] = ROOT_HALF * odd_half + ROOT_TWO * odd_two;
+    y[0] = r[0] + half * even_half + two * even_two;
+    y[1] = half * ROOT_HALF * odd_half + two * ROOT_TWO * odd_two;
     if (m == 2) {
         y[1] += r[5];
     } else {
-        y[2] = 0.5f * even_half + 2.0f * even_two;
-        y[3] = (0.5f * ROOT_HALF) * odd_half + (2.0f * ROOT_TWO) * odd_two + r[5];
+        y[2] = half * 0.5f * even_half + two * 2.0f * even_two;
+        y[3] = half * 0.5f * ROOT_HALF * odd_half + two * 2.0f * ROOT_TWO * odd_two + r[5];
     }
 }
 
@@ -303,6 +302,54 @@ static void winograd_weights(float *U, const float *w, int taps)
         transform_weights(U, w, 3);
     else
         transform_weights(U, w, 5);
+}
+
+/* P tiles x OC_TILE channels of one point; P is a constant in every call. */
+INLINE void products_tile(float *M, const float *V, const float *ahead, const float *U, const winograd_products *task, int P)
+{
+    vec acc[MOST_PIXELS][OC_VECS];
+    for (int v = 0; v < OC_VECS; v++)
+        for (int p = 0; p < P; p++)
+            acc[p][v] = task->more ? load(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK) : (vec){0};
+    for (int b = 0; b < task->n_in; b++, V += task->V_block, ahead += task->V_block)
+        for (int ic = 0; ic < BLOCK; ic++, U += SIDE * SIDE * OC_TILE) {
+            __builtin_prefetch(ahead + ic * BLOCK);
+            vec weight[OC_VECS];
+            for (int v = 0; v < OC_VECS; v++)
+                weight[v] = load(U + v * VL);
+            for (int p = 0; p < P; p++)
+                for (int v = 0; v < OC_VECS; v++)
+                    acc[p][v] += weight[v] * V[p * BLOCK + ic];
+        }
+    for (int v = 0; v < OC_VECS; v++)
+        for (int p = 0; p < P; p++)
+            store(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK, acc[p][v]);
+}
+
+#define PRODUCTS_CASE(P)                                              \
+    case P:                                                           \
+        if (P <= TILE_PIXELS)                                         \
+            products_tile(M, V, V + task->V_point, U, task, P);       \
+        break;
+
+static void winograd_multiply(const winograd_products *task)
+{
+    const int passes = (task->tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = task->tiles / passes;
+    const int wide = task->tiles % passes; /* so many are one tile wider */
+    for (int point = 0; point < SIDE * SIDE; point++) {
+        const float *V = task->V + point * task->V_point, *U = task->U + point * OC_TILE;
+        float *M = task->M + point * task->M_point;
+        for (int i = 0; i < passes; i++) {
+            const int width = narrow + (i < wide);
+            switch (width) {
+                PRODUCTS_CASE(1) PRODUCTS_CASE(2) PRODUCTS_CASE(3) PRODUCTS_CASE(4) PRODUCTS_CASE(5) PRODUCTS_CASE(6)
+                PRODUCTS_CASE(7) PRODUCTS_CASE(8) PRODUCTS_CASE(9) PRODUCTS_CASE(10) PRODUCTS_CASE(11) PRODUCTS_CASE(12)
+                PRODUCTS_CASE(13) PRODUCTS_CASE(14)
+            }
+            V += width * BLOCK;
+            M += width * BLOCK;
+        }
+    }
 }
 
 #if FEW_TILES
@@ -580,6 +627,7 @@ const kernels KERNELS = {
     .conv = conv,
     .winograd_input = winograd_input,
     .winograd_weights = winograd_weights,
+    .winograd_multiply = winograd_multiply,
     .winograd_output = winograd_output,
 #if FEW_TILES
     .few_tiles = FEW_TILES,

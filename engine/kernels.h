@@ -34,16 +34,11 @@ typedef struct map {
  * are the positions of the kernel seen from dx (see conv.c). */
 typedef struct conv_task {
     map x;              /* row and col step from one output pixel's first tap to the next output pixel's */
-    /* What to fetch into the cache meanwhile: the x of the next call where its p is given, else the weights of the
-     * next tile. ahead_step: floats to go on by after every tap. */
-    const float *next_x;
-    ptrdiff_t ahead_step;
     int in_block;       /* channels in a block of x: 16, or 1 where x is plain */
     int n_in;           /* channel blocks of x */
     const int32_t *tap; /* n_taps offsets from x's pixel, in floats; may be negative */
     int n_taps;
     const float *w;     /* packed: (OC/oc_tile, n_in, n_taps, in_block, oc_tile), zeros beyond the last channel */
-    ptrdiff_t w_step;   /* from one input channel's weights to the next: oc_tile where they are dense */
     const float *bias;  /* OC rounded up to oc_tile, or NULL */
     map add;            /* added before the ReLU; add.p NULL where there is none; may be y itself */
     map y;
@@ -59,6 +54,17 @@ typedef struct winograd_output_task {
     const float *bias;        /* of these 16 channels, or NULL */
     bool relu;
 } winograd_output_task;
+
+/* oc_tile output channels of all points, and some of the input channels. */
+typedef struct winograd_products {
+    float *M;                   /* (points, oc_tile/16, tiles, 16) */
+    ptrdiff_t M_point, M_block; /* steps between points and channel blocks */
+    bool more;                  /* adds to what M holds */
+    const float *V;             /* (points, n_in, tiles, 16) */
+    ptrdiff_t V_point, V_block;
+    const float *U;             /* (16 n_in, points, oc_tile) */
+    int n_in, tiles;
+} winograd_products;
 
 /* 16 output channels of all points, and some of the input channels. */
 typedef struct winograd_few_task {
@@ -86,6 +92,8 @@ typedef struct kernels {
     void (*winograd_input)(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols);
     /* U[ic][p][oc] = (G g G^T)[p] of one block of packed weights w (r * r, BLOCK, oc_tile) */
     void (*winograd_weights)(float *U, const float *w, int r);
+    /* M[p][t][oc] = sum_ic V[p][t][ic] U[ic][p][oc] for all points p: a 1x1 convolution each */
+    void (*winograd_multiply)(const winograd_products *task);
     /* y = epilogue( A^T M A + bias ); add: the tile's place in what is added, or NULL */
     void (*winograd_output)(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
                             int cols, int m);

@@ -5,8 +5,8 @@
  * channels as a grid: each has a range of both, and works on it without waiting for the others. For a group of its tiles:
  *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
  *   2. for each tile of output channels and chunk of tiles, 64 input channels at a time, it transforms the weights,
- *      U (64, points, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by the same
- *      register tile that runs direct convolutions; then it transforms M to output pixels.
+ *      U (64, points, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a
+ *      register tile like that of direct convolutions; then it transforms M to output pixels.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
  * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
@@ -146,35 +146,25 @@ static void multiply(const cr_plan *plan, const winograd_shape *s, const conv_ca
 {
     const kernels *k = plan->k;
     const int n_in = call->x->blocks;
-    const ptrdiff_t U_step = (ptrdiff_t)WINOGRAD_POINTS * k->oc_tile;
+    const ptrdiff_t U_block = (ptrdiff_t)WINOGRAD_POINTS * BLOCK * k->oc_tile;
     const float *w = call->part->w + (ptrdiff_t)at->oc_tile * n_in * s->w_block;
-    static const int32_t no_offset[1] = {0};
-
     for (int b = 0; b < n_in; b += CHUNK_BLOCKS) {
         const int blocks = smaller(CHUNK_BLOCKS, n_in - b);
         for (int i = 0; i < blocks; i++)
-            k->winograd_weights(U + i * BLOCK * U_step, w + (b + i) * s->w_block, s->taps);
-        for (int p = 0; p < WINOGRAD_POINTS; p++) {
-            /* The 1x1 convolution's x is only read; a map has no const twin. */
-            float *from = (float *)(uintptr_t)(V + p * s->V_point + ((ptrdiff_t)b * s->group + at->in_V) * BLOCK);
-            const map sums = {M + p * s->M_point, (ptrdiff_t)at->count * BLOCK, 0, BLOCK};
-            const conv_task task = {
-                .x = {from, (ptrdiff_t)s->group * BLOCK, 0, BLOCK},
-                .ahead_step = (ptrdiff_t)s->group * BLOCK,
-                .next_x = p + 1 < WINOGRAD_POINTS ? from + s->V_point : from,
-                .in_block = BLOCK,
-                .n_in = blocks,
-                .tap = no_offset,
-                .n_taps = 1,
-                .w = U + p * k->oc_tile,
-                .w_step = U_step,
-                .add = b ? sums : (map){0},
-                .y = sums,
-                .out_blocks = k->oc_tile / BLOCK,
-                .OW = at->count,
-            };
-            k->conv(&task, 0, 0, 1);
-        }
+            k->winograd_weights(U + i * U_block, w + (b + i) * s->w_block, s->taps);
+        const winograd_products task = {
+            .M = M,
+            .M_point = s->M_point,
+            .M_block = (ptrdiff_t)at->count * BLOCK,
+            .more = b > 0,
+            .V = V + ((ptrdiff_t)b * s->group + at->in_V) * BLOCK,
+            .V_point = s->V_point,
+            .V_block = (ptrdiff_t)s->group * BLOCK,
+            .U = U,
+            .n_in = blocks,
+            .tiles = at->count,
+        };
+        k->winograd_multiply(&task);
     }
 }
 
