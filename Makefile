@@ -56,7 +56,7 @@ TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
-.SECONDARY: # keep the test programs' objects
+.SECONDARY: $(TEST_BIN:=.o) # kept; named, as with no names a header that is gone would rebuild nothing
 .PHONY: all demo check check-c check-neon check-build bench install clean help
 all: camrun
 
