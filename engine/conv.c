@@ -155,8 +155,27 @@ void conv_release(step *s)
 
 /* ---- running ---- */
 
-/* Cuts a direct convolution into (image, tile of output channels, chunk of rows) and runs the pieces on all threads.
- * Either the weights or the rows of x should stay in a core's second-level cache while the other streams by: the larger
+/* How threads share out the rows of all images and the tiles of output channels: a grid of parts. Where they can, they take
+ * rows: then a thread reads what it wrote itself in the layer before, and what one core has to fetch from another's cache
+ * takes longer than reading all the weights. In units of one input channel's and tap's work for a tile of one pixel. */
+static void choose_grid(int *row_parts, int *tile_parts, int rows, int tiles, const conv_task *task, int threads)
+{
+    enum { WEIGHTS_COST = 8, FOREIGN_PIXEL_COST = 2 };
+    int64_t least = INT64_MAX;
+    for (int parts = threads < rows ? threads : rows; parts > 0; parts--) {
+        const int others = threads / parts < tiles ? threads / parts : tiles;
+        const int64_t my_rows = largest_part(rows, parts), my_tiles = largest_part(tiles, others);
+        const int64_t foreign = others > 1 ? my_rows * task->OW * FOREIGN_PIXEL_COST / task->n_taps : 0;
+        const int64_t cost = my_rows * my_tiles * task->OW + my_tiles * WEIGHTS_COST + foreign;
+        if (cost < least) {
+            least = cost;
+            *row_parts = parts;
+            *tile_parts = others;
+        }
+    }
+}
+
+/* Either the weights or the rows of x should stay in a core's second-level cache while the other streams by: the larger
  * of the two is walked through once. */
 static void direct_run(const cr_plan *plan, const conv_call *call, const int x_stride[2], const int y_stride[2])
 {
@@ -185,23 +204,29 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
     if (call->add == call->y)
         task.add = task.y;
 
-    const int tiles = (call->y->C + k->oc_tile - 1) / k->oc_tile, OH = part->count[0];
-    const size_t weight_size = (size_t)tiles * (size_t)k->oc_tile * (size_t)call->x->C * (size_t)task.n_taps;
-    const bool tiles_outer = weight_size > (size_t)call->x->image;
-    const int row_chunk = !tiles_outer ? 4 : tiles >= 4 * plan->threads ? OH : (OH + 1) / 2;
-    const int chunks = (OH + row_chunk - 1) / row_chunk, pieces = tiles * chunks;
+    const int tiles = largest_part(call->y->C, k->oc_tile), OH = part->count[0];
+    int row_parts = 1, tile_parts = 1;
+    choose_grid(&row_parts, &tile_parts, plan->N * OH, tiles, &task, plan->threads);
+    const size_t weights = (size_t)largest_part(tiles, tile_parts) * (size_t)k->oc_tile * (size_t)call->x->C * (size_t)task.n_taps;
+    const size_t rows_of_x = (size_t)call->x->image * (size_t)plan->N / (size_t)row_parts;
+    const int row_chunk = weights > rows_of_x ? OH : 4;
 
 #pragma omp parallel for schedule(static) num_threads(plan->threads)
-    for (int i = 0; i < plan->N * pieces; i++) {
-        const int n = i / pieces, piece = i % pieces;
-        const int tile = tiles_outer ? piece / chunks : piece % tiles;
-        const int row0 = (tiles_outer ? piece % chunks : piece / tiles) * row_chunk;
-        conv_task image = task;
-        image.x.p += n * call->x->image;
-        image.y.p += n * call->y->image;
-        if (call->add)
-            image.add.p += n * call->add->image;
-        k->conv(&image, tile, row0, row0 + row_chunk < OH ? row0 + row_chunk : OH);
+    for (int i = 0; i < row_parts * tile_parts; i++) {
+        const int row_part = i / tile_parts, tile_part = i % tile_parts;
+        const int first_tile = part_start(tiles, tile_parts, tile_part), last_tile = part_start(tiles, tile_parts, tile_part + 1);
+        const int last_row = part_start(plan->N * OH, row_parts, row_part + 1);
+        for (int row = part_start(plan->N * OH, row_parts, row_part), next; row < last_row; row = next) {
+            const int n = row / OH, row0 = row % OH;
+            next = smaller(smaller(row + row_chunk, (n + 1) * OH), last_row);
+            conv_task image = task;
+            image.x.p += n * call->x->image;
+            image.y.p += n * call->y->image;
+            if (call->add)
+                image.add.p += n * call->add->image;
+            for (int tile = first_tile; tile < last_tile; tile++)
+                k->conv(&image, tile, row0, row0 + next - row);
+        }
     }
 }
 

@@ -602,10 +602,10 @@ static int end_tap(int start, int dilation, int taps, int size)
     return smaller(taps, (size - start + dilation - 1) / dilation);
 }
 
-static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OH, int OW, const window *win)
+static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OW, int row0, int row1, const window *win)
 {
     const ptrdiff_t row = win->dilation[0] * x.row, col = win->dilation[1] * x.col;
-    for (int oh = 0; oh < OH; oh++) {
+    for (int oh = row0; oh < row1; oh++) {
         const int top = oh * win->stride[0] - win->pad[0], kh0 = first_tap(top, win->dilation[0]);
         const int kh1 = end_tap(top, win->dilation[0], win->kernel[0], H), KW = win->kernel[1];
         for (int ow = 0; ow < OW; ow++) {

@@ -114,8 +114,8 @@ typedef struct kernels {
     void (*add)(float *y, const float *a, const float *b, int count);              /* y = a + b */
     void (*relu_mask)(float *dx, const float *dy, const float *y, int count); /* dx = dy where y > 0, else 0 */
 
-    /* One channel block: y (OH,OW) from x (H,W); argmax (OH,OW,16) or NULL. */
-    void (*maxpool)(map y, uint8_t *argmax, map x, int H, int W, int OH, int OW, const window *win);
+    /* Rows row0 <= oh < row1 of one channel block: y (OH,OW) from x (H,W); argmax (OH,OW,16) or NULL. */
+    void (*maxpool)(map y, uint8_t *argmax, map x, int H, int W, int OW, int row0, int row1, const window *win);
 } kernels;
 
 /* The table of the best instruction set this machine has, or of the one that CAMRUN_ISA names. */

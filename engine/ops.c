@@ -7,20 +7,24 @@
 
 /* ---- zeros ---- */
 
+/* By rows, as the convolution that writes the tensor. */
 void zero_halo(const cr_plan *plan, const tensor *t, float *arena)
 {
-    const ptrdiff_t top = t->halo[0] * t->row, side = t->halo[1] * t->block;
+    const int top = t->halo[0], rows = t->H + 2 * top;
+    const size_t row = sizeof(float) * (size_t)t->row, side = sizeof(float) * (size_t)t->halo[1] * (size_t)t->block;
     if (top == 0 && side == 0)
         return;
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < plan->N * t->blocks; i++) {
-        float *plane = arena + t->offset + i / t->blocks * t->image + i % t->blocks * t->plane;
-        memset(plane, 0, sizeof(float) * (size_t)top);
-        memset(plane + t->plane - top, 0, sizeof(float) * (size_t)top);
-        for (float *row = plane + top; row < plane + t->plane - top; row += t->row) {
-            memset(row, 0, sizeof(float) * (size_t)side);
-            memset(row + t->row - side, 0, sizeof(float) * (size_t)side);
-        }
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
+    for (int i = 0; i < plan->N * rows; i++) {
+        const int h = i % rows;
+        float *at = arena + t->offset + i / rows * t->image + h * t->row;
+        for (int b = 0; b < t->blocks; b++, at += t->plane)
+            if (h < top || h >= rows - top) {
+                memset(at, 0, row);
+            } else {
+                memset(at, 0, side);
+                memset((char *)(at + t->row) - side, 0, side);
+            }
     }
 }
 
@@ -231,16 +235,14 @@ void unblock(float *plain, map m, const tensor *t)
 
 void block(map m, const tensor *t, const float *plain, bool add)
 {
-    const ptrdiff_t pixels = (ptrdiff_t)t->H * t->W;
 #pragma omp parallel for schedule(static)
-    for (int b = 0; b < t->blocks; b++)
-        for (int h = 0; h < t->H; h++)
-            for (int c = b * t->block; c < (b + 1) * t->block; c++) {
-                float *to = m.p + b * m.block + h * m.row + c % t->block;
-                const float *from = plain + c * pixels + (ptrdiff_t)h * t->W;
-                for (int w = 0; w < t->W; w++, to += m.col) {
-                    const float value = c < t->C ? from[w] : 0.0f; /* padding channels hold zeros */
-                    *to = add ? *to + value : value;
-                }
+    for (int h = 0; h < t->H; h++)
+        for (int c = 0; c < t->blocks * t->block; c++) {
+            float *to = m.p + c / t->block * m.block + h * m.row + c % t->block;
+            const float *from = plain + ((ptrdiff_t)c * t->H + h) * t->W;
+            for (int w = 0; w < t->W; w++, to += m.col) {
+                const float value = c < t->C ? from[w] : 0.0f; /* padding channels hold zeros */
+                *to = add ? *to + value : value;
             }
+        }
 }

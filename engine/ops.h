@@ -22,6 +22,25 @@ static inline int thread_index(void)
 #endif
 }
 
+/* ---- sharing out work: `count` things in `parts` nearly equal pieces ---- */
+
+static inline int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* The largest piece. */
+static inline int largest_part(int count, int parts)
+{
+    return (count + parts - 1) / parts;
+}
+
+/* Where piece i begins. */
+static inline int part_start(int count, int parts, int i)
+{
+    return (int)((int64_t)count * i / parts);
+}
+
 /* One convolution, forward or backward: y = epilogue(sum over taps of x * w). add may be NULL, or y itself. */
 typedef struct conv_call {
     const conv_part *part;

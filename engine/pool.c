@@ -30,15 +30,18 @@ static uint8_t *argmax_block(float *arena, const tensor *argmax, int n, int b)
     return (uint8_t *)(arena + argmax->offset) + ((size_t)n * (size_t)argmax->blocks + (size_t)b) * plane;
 }
 
+/* Shared out by rows, as convolutions are: most of x then lies in the cache of the core that wrote it. */
 void maxpool_forward(const cr_plan *plan, const step *s, float *arena)
 {
     const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
     const window win = node_window(&plan->net->nodes[s->node]);
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < plan->N * y->blocks; i++) {
-        const int n = i / y->blocks, b = i % y->blocks;
+    const int parts = smaller(plan->threads, y->H);
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
+    for (int i = 0; i < plan->N * parts * y->blocks; i++) {
+        const int n = i / (parts * y->blocks), part = i / y->blocks % parts, b = i % y->blocks;
         uint8_t *argmax = tensor_exists(&s->argmax) ? argmax_block(arena, &s->argmax, n, b) : NULL;
-        plan->k->maxpool(block_map(arena, y, n, b), argmax, block_map(arena, x, n, b), x->H, x->W, y->H, y->W, &win);
+        plan->k->maxpool(block_map(arena, y, n, b), argmax, block_map(arena, x, n, b), x->H, x->W, y->W,
+                         part_start(y->H, parts, part), part_start(y->H, parts, part + 1), &win);
     }
 }
 

@@ -47,23 +47,13 @@ static ptrdiff_t odd_lines(ptrdiff_t floats)
     return floats / BLOCK % 2 ? floats : floats + BLOCK;
 }
 
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int parts_of(int count, int parts)
-{
-    return (count + parts - 1) / parts;
-}
-
 /* The grid whose busiest thread has least to do. */
 static void choose_grid(winograd_shape *s, int threads)
 {
     int64_t least = INT64_MAX;
     for (int tile_parts = 1; tile_parts <= smaller(threads, s->tiles); tile_parts++) {
         const int oc_parts = smaller(threads / tile_parts, s->oc_tiles);
-        const int64_t tiles = parts_of(s->tiles, tile_parts), oc_tiles = parts_of(s->oc_tiles, oc_parts);
+        const int64_t tiles = largest_part(s->tiles, tile_parts), oc_tiles = largest_part(s->oc_tiles, oc_parts);
         const int64_t chunks = (tiles + CHUNK_TILES - 1) / CHUNK_TILES;
         const int64_t cost = tiles * oc_tiles * PRODUCT_COST + tiles * PATCH_COST + oc_tiles * chunks * WEIGHTS_COST;
         if (cost < least) {
@@ -78,14 +68,14 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
 {
     const int oc_tile = plan->k->oc_tile;
     winograd_shape s = {.m = WINOGRAD_SIDE + 1 - part->taps[0], .taps = part->taps[0]};
-    s.tile_rows = parts_of(part->count[0], s.m);
-    s.tile_cols = parts_of(part->count[1], s.m);
+    s.tile_rows = largest_part(part->count[0], s.m);
+    s.tile_cols = largest_part(part->count[1], s.m);
     s.tiles = plan->N * s.tile_rows * s.tile_cols;
-    s.oc_tiles = parts_of(OC, oc_tile);
+    s.oc_tiles = largest_part(OC, oc_tile);
     choose_grid(&s, plan->threads);
     s.few = plan->k->few_tiles > 0 && s.taps == 3 && s.tile_rows * s.tile_cols <= FEW_TILES;
-    const int tiles = parts_of(s.tiles, s.tile_parts);
-    s.chunk = parts_of(tiles, parts_of(tiles, CHUNK_TILES));
+    const int tiles = largest_part(s.tiles, s.tile_parts);
+    s.chunk = largest_part(tiles, largest_part(tiles, CHUNK_TILES));
     const int chunks_in_group = GROUP_FLOATS / (WINOGRAD_POINTS * x->blocks * BLOCK * s.chunk);
     s.group = smaller(tiles, (chunks_in_group < 1 ? 1 : chunks_in_group) * s.chunk);
     s.V_point = odd_lines((ptrdiff_t)x->blocks * s.group * BLOCK);
@@ -217,12 +207,6 @@ static void write_output(const cr_plan *plan, const winograd_shape *s, const con
                                call->part->count[1] - to.col, s->m);
         }
     }
-}
-
-/* Where part i of `parts` nearly equal ones begins. */
-static int part_start(int count, int parts, int i)
-{
-    return (int)((int64_t)count * i / parts);
 }
 
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
