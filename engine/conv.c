@@ -157,7 +157,7 @@ void conv_release(step *s)
 
 /* How threads share out the rows of all images and the tiles of output channels: a grid of parts. Where they can, they take
  * rows: then a thread reads what it wrote itself in the layer before, and what one core has to fetch from another's cache
- * takes longer than reading all the weights. In units of one input channel's and tap's work for a tile of one pixel. */
+ * takes longer than reading all the weights. In units of one input channel's and tap's work on one pixel. */
 static void choose_grid(int *row_parts, int *tile_parts, int rows, int tiles, const conv_task *task, int threads)
 {
     enum { WEIGHTS_COST = 8, FOREIGN_PIXEL_COST = 2 };
@@ -165,8 +165,8 @@ static void choose_grid(int *row_parts, int *tile_parts, int rows, int tiles, co
     for (int parts = threads < rows ? threads : rows; parts > 0; parts--) {
         const int others = threads / parts < tiles ? threads / parts : tiles;
         const int64_t my_rows = largest_part(rows, parts), my_tiles = largest_part(tiles, others);
-        const int64_t foreign = others > 1 ? my_rows * task->OW * FOREIGN_PIXEL_COST / task->n_taps : 0;
-        const int64_t cost = my_rows * my_tiles * task->OW + my_tiles * WEIGHTS_COST + foreign;
+        const int64_t foreign = others > 1 ? my_rows * task->OW * FOREIGN_PIXEL_COST : 0;
+        const int64_t cost = (my_rows * task->OW + WEIGHTS_COST) * my_tiles * task->n_taps + foreign;
         if (cost < least) {
             least = cost;
             *row_parts = parts;
