@@ -105,6 +105,7 @@ cr_explainer *cr_explainer_create(const cr_net *net, const cr_explain_request *r
     e->n_layers = r->n_layers;
     e->n_results = r->n_methods;
     e->random_seed = r->seed;
+    e->eigen_smooth = r->eigen_smooth;
     for (int i = 0; i < r->n_methods; i++) {
         e->results[i].method = r->methods[i];
         e->needs |= r->methods[i]->needs;
@@ -235,7 +236,7 @@ static bool make_map(cr_explainer *e, const cr_explanation *r, size_t n, cr_erro
         const cr_evidence found = evidence(e, &e->layers[i], n);
         const size_t pixels = (size_t)found.h * (size_t)found.w;
         float *raw = r->raw[i].values + n * pixels;
-        if (!cr_method_map(e->sum, r->method, &found, err))
+        if (!cr_method_map(e->sum, r->method, &found, e->eigen_smooth, err))
             return false;
         for (size_t p = 0; p < pixels; p++)
             raw[p] = (float)e->sum[p];

@@ -24,6 +24,7 @@ typedef struct cr_explain_request {
     int n_layers;
     int n, h, w;        /* batch and input size */
     uint64_t seed;      /* of the methods' random numbers */
+    bool eigen_smooth;  /* the first principal component of a method's terms in place of their sum (cr_method_map) */
 } cr_explain_request;
 
 /* Whether a node's output still has rows and columns: nothing before it was flattened. */
@@ -68,6 +69,7 @@ typedef struct cr_explainer {
 
     unsigned needs;          /* of all methods together: CR_NEEDS_... */
     uint64_t random_seed;
+    bool eigen_smooth;
     cr_plan *plan;
     cr_tape *tape;
     float *seed;             /* (N,classes): what the backward starts from */

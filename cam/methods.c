@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "principal.h"
 #include "random.h"
 
 static size_t pixels_of(const cr_evidence *e)
@@ -107,7 +108,16 @@ static void randomcam(double *w, const cr_evidence *e)
 
 /* ---- terms ---- */
 
-/* HiResCAM: term_k = g_k A_k.
+/* Eigen-CAM: term_k = A_k, of which the first principal component is the map. The same for every class.
+ * Muhammad and Yeasin, IJCNN 2020 (arXiv:2008.00299), section III; as in pytorch-grad-cam, A is centred first. */
+static void eigencam(double *term, const cr_evidence *e, int k)
+{
+    const float *a = channel(e->a, e, k);
+    for (size_t p = 0; p < pixels_of(e); p++)
+        term[p] = (double)a[p];
+}
+
+/* HiResCAM: term_k = g_k A_k. EigenGradCAM is the first principal component of the same terms (pytorch-grad-cam).
  * Draelos and Carin 2020 (arXiv:2011.08891). */
 static void hirescam(double *term, const cr_evidence *e, int k)
 {
@@ -138,23 +148,27 @@ static void layercam(double *term, const cr_evidence *e, int k)
 
 static const cr_method methods[] = {
     {"gradcam", "Grad-CAM", "channels weighted by their mean gradient (Selvaraju 2017)",
-     CR_NEEDS_GRADIENT, gradcam, NULL},
+     CR_NEEDS_GRADIENT, gradcam, NULL, false},
     {"gradcam++", "Grad-CAM++", "channels weighted by their positive gradients, for several objects (Chattopadhyay 2018)",
-     CR_NEEDS_GRADIENT, gradcam_plus_plus, NULL},
+     CR_NEEDS_GRADIENT, gradcam_plus_plus, NULL, false},
     {"xgradcam", "XGrad-CAM", "channels weighted by their gradients' mean where they are active (Fu 2020)",
-     CR_NEEDS_GRADIENT, xgradcam, NULL},
+     CR_NEEDS_GRADIENT, xgradcam, NULL, false},
     {"hirescam", "HiResCAM", "each pixel weighted by its own gradient (Draelos 2020)",
-     CR_NEEDS_GRADIENT, NULL, hirescam},
+     CR_NEEDS_GRADIENT, NULL, hirescam, false},
     {"gradcam-elementwise", "Element-wise Grad-CAM", "HiResCAM's positive terms alone (pytorch-grad-cam)",
-     CR_NEEDS_GRADIENT, NULL, gradcam_elementwise},
+     CR_NEEDS_GRADIENT, NULL, gradcam_elementwise, false},
     {"layercam", "LayerCAM", "each pixel weighted by its positive gradient: sharp at shallow layers (Jiang 2021)",
-     CR_NEEDS_GRADIENT, NULL, layercam},
+     CR_NEEDS_GRADIENT, NULL, layercam, false},
+    {"eigencam", "Eigen-CAM", "the channels' first principal component; no class, no gradient (Muhammad 2020)",
+     0, NULL, eigencam, true},
+    {"eigengradcam", "EigenGradCAM", "the first principal component of HiResCAM's terms (pytorch-grad-cam)",
+     CR_NEEDS_GRADIENT, NULL, hirescam, true},
     {"cam", "CAM", "channels weighted by the class's row of the last linear layer; ResNets only (Zhou 2016)",
-     CR_NEEDS_FC_WEIGHT, cam, NULL},
+     CR_NEEDS_FC_WEIGHT, cam, NULL, false},
     {"fem", "FEM", "channels weighted by how many of their pixels stand out; no class, no gradient (Fuad 2020)",
-     0, fem, NULL},
+     0, fem, NULL, false},
     {"randomcam", "Random CAM", "channels weighted at random: what every other method must be better than",
-     CR_NEEDS_SEED, randomcam, NULL},
+     CR_NEEDS_SEED, randomcam, NULL, false},
 };
 
 enum { METHODS = sizeof methods / sizeof methods[0] };
@@ -179,23 +193,53 @@ const cr_method *cr_method_find(const char *name, cr_error *err)
 
 /* ---- from terms to a map ---- */
 
-bool cr_method_map(double *map, const cr_method *method, const cr_evidence *e, cr_error *err)
+/* map = sum_k term_k; w: all weights, or NULL; term (H,W): scratch. */
+static void add_terms(double *map, const cr_method *method, const cr_evidence *e, const double *w, double *term)
 {
     const size_t pixels = pixels_of(e);
-    double *w = NULL, *term = NULL;
-    if (!(method->weights ? (w = malloc((size_t)e->c * sizeof *w)) : (term = malloc(pixels * sizeof *term))))
-        return cr_fail(err, "out of memory for a map of %d x %d", e->w, e->h);
-    if (w)
-        method->weights(w, e);
     memset(map, 0, pixels * sizeof *map);
     for (int k = 0; k < e->c; k++) {
         const float *a = channel(e->a, e, k);
-        if (term)
+        if (!w)
             method->term(term, e, k);
         for (size_t p = 0; p < pixels; p++)
             map[p] += w ? w[k] * (double)a[p] : term[p];
     }
+}
+
+/* all (C,H,W): every term. */
+static void list_terms(float *all, const cr_method *method, const cr_evidence *e, const double *w, double *term)
+{
+    const size_t pixels = pixels_of(e);
+    for (int k = 0; k < e->c; k++) {
+        const float *a = channel(e->a, e, k);
+        if (!w)
+            method->term(term, e, k);
+        for (size_t p = 0; p < pixels; p++)
+            all[(size_t)k * pixels + p] = (float)(w ? w[k] * (double)a[p] : term[p]);
+    }
+}
+
+bool cr_method_map(double *map, const cr_method *method, const cr_evidence *e, bool eigen_smooth, cr_error *err)
+{
+    const bool principal = eigen_smooth || method->principal;
+    const size_t pixels = pixels_of(e), channels = (size_t)e->c;
+    double *w = method->weights ? malloc(channels * sizeof *w) : NULL;
+    double *term = method->weights ? NULL : malloc(pixels * sizeof *term);
+    float *all = principal ? malloc(channels * pixels * sizeof *all) : NULL;
+    bool ok = (w || term) && (all || !principal);
+    if (!ok)
+        cr_fail(err, "out of memory for a map of %d x %d", e->w, e->h);
+    if (ok && w)
+        method->weights(w, e);
+    if (ok && principal) {
+        list_terms(all, method, e, w, term);
+        ok = principal_component(map, all, e->c, pixels, err);
+    } else if (ok) {
+        add_terms(map, method, e, w, term);
+    }
     free(w);
     free(term);
-    return true;
+    free(all);
+    return ok;
 }

@@ -4,10 +4,11 @@
  * both (C,H,W) of one image; k counts channels, p pixels. The score is the class's logit. A map is (H,W), signed: what
  * follows (no negatives, scaling, resizing) is map.h's.
  *
- * Every method's map is a sum over channels of terms (H,W), and most often a term is the channel times a weight:
+ * Every method makes its map of one term (H,W) for each channel, and most often a term is the channel times a weight:
  *     map[p] = sum_k term_k[p],   term_k[p] = w_k A_k[p]
- * So a method is one short function, which gives the weights or the terms, and a row of the table in methods.c, which
- * says what the function must be shown. Finding that is the explainer's work (explain.h), once for all methods of a run. */
+ * (a few take the terms' first principal component in place of their sum). So a method is one short function, which gives
+ * the weights or the terms, and a row of the table in methods.c, which says what the function must be shown. Finding that
+ * is the explainer's work (explain.h), once for all methods of a run. */
 #ifndef CAMRUN_METHODS_H
 #define CAMRUN_METHODS_H
 
@@ -43,6 +44,7 @@ typedef struct cr_method {
     /* One of the two: all w_k (C), or term_k (H,W). */
     void (*weights)(double *w, const cr_evidence *e);
     void (*term)(double *term, const cr_evidence *e, int k);
+    bool principal;    /* the map is the terms' first principal component */
 } cr_method;
 
 /* All methods, the default first. Returns NULL past the end. */
@@ -50,9 +52,12 @@ const cr_method *cr_method_at(int i);
 /* NULL with a message listing the known names where the name is unknown. */
 const cr_method *cr_method_find(const char *name, cr_error *err);
 
-/* map (H,W) = sum_k term_k, in double, because thousands of terms of both signs cancel. A NaN or infinity in what the
- * method reads gets into the map, where map.h finds it. False where memory is short. */
-bool cr_method_map(double *map, const cr_method *method, const cr_evidence *e, cr_error *err);
+/* map (H,W) = sum_k term_k, in double, because thousands of terms of both signs cancel. With eigen_smooth, or where the
+ * method says so, the terms' first principal component in place of their sum: each term's mean over pixels is taken off,
+ * the matrix (pixels, channels) multiplied by its first right singular vector, and the sign so chosen that
+ * |min(map)| <= |max(map)|.
+ * A NaN or infinity in what the method reads gets into the map, where map.h finds it. False where memory is short. */
+bool cr_method_map(double *map, const cr_method *method, const cr_evidence *e, bool eigen_smooth, cr_error *err);
 
 #ifdef __cplusplus
 }

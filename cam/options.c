@@ -22,7 +22,7 @@ const char *const options_help =
     "Explain  --class LIST    index, name, or top1, top2...: one picture each   (default: top1)\n"
     "         --method LIST   see --list-methods; one picture each            (default: gradcam)\n"
     "         --layer LIST    see --list-layers; several are averaged (default: the last feature map)\n"
-    "         --seed N        of the random numbers that some methods use\n"
+    "         --eigen-smooth  for less noise                     --seed N  of random numbers\n"
     "Picture  --resize N|WxH  shorter side, or squash to W x H          these default to what\n"
     "         --size N        then crop N x N from the centre           the weights file says,\n"
     "         --mean R,G,B  --std R,G,B  of values in [0,1]             else to ImageNet's values\n"
@@ -117,6 +117,7 @@ static const option table[] = {
     {"method", 0, add_methods, FIELD(methods), EXPLAIN, 0, 0},
     {"layer", 0, add_text, FIELD(layers), EXPLAIN, 0, 0},
     {"class", 0, add_text, FIELD(classes), EXPLAIN, 0, 0},
+    {"eigen-smooth", 0, set_flag, FIELD(eigen_smooth), EXPLAIN, 0, 0},
     {"resize", 0, set_resize, FIELD(resize), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
     {"size", 0, set_count, FIELD(size), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
     {"no-crop", 0, set_flag, FIELD(no_crop), EXPLAIN_PICTURES, 0, 0},
@@ -187,6 +188,14 @@ static unsigned needs_of(const method_list *methods)
     return needs;
 }
 
+static bool are_principal(const method_list *methods)
+{
+    bool all = true;
+    for (int i = 0; i < methods->n; i++)
+        all = all && methods->items[i]->principal;
+    return all;
+}
+
 static bool has_comma(const text_list *list)
 {
     return list->n > 1 || (list->n == 1 && strchr(list->items[0], ','));
@@ -215,6 +224,9 @@ static bool check(const options *o, const bool *given, cr_error *err)
         return cr_fail(err, "--repeat says how often to run for --timing: add --timing");
     if (o->seed && !(needs_of(&o->methods) & CR_NEEDS_SEED))
         return cr_fail(err, "--seed has no effect: no method named uses random numbers (randomcam does)");
+    if (o->eigen_smooth && are_principal(&o->methods))
+        return cr_fail(err, "--eigen-smooth has no effect: %s is a principal component already",
+                       o->methods.items[0]->name);
     if (o->no_crop && o->size && (o->resize.shorter || o->resize.w))
         return cr_fail(err, "--size has no effect with --no-crop and --resize: leave one of them out");
     if (o->save_raw && has_comma(&o->layers))

@@ -8,7 +8,9 @@ What is compared is the signed map at the layer's size, before it is cut at zero
 pytorch-grad-cam's own call makes it. The weights are those of the converter's --random, moved a little so that no value
 lies at a kink of a ReLU or max-pool (margins.py), and no ReLU works in place, else a hooked convolution's values are
 overwritten by the ReLU behind it. Methods that pytorch-grad-cam does not have are compared with the formula of
-cam/methods.c written with PyTorch's autograd. Needs torch, torchvision, and grad-cam 1.5.
+cam/methods.c written with PyTorch's autograd. The sign of a principal component is arbitrary: maps that are one may
+differ by it. (numpy's full_matrices=True, with which pytorch-grad-cam computes them, needs 10 GB for a shallow layer and
+is switched off: it does not change the map.) Needs torch, torchvision, and grad-cam 1.5.
 
 The error is the largest difference over the largest value of the expected map."""
 import argparse
@@ -55,6 +57,13 @@ class Subject:
         return torch_cam.Run(self.model, self.x, [layer])
 
 
+def thin_svd(matrix, full_matrices, svd=np.linalg.svd):
+    return svd(matrix, full_matrices=False)
+
+
+np.linalg.svd = thin_svd
+
+
 def pytorch_grad_cam(name, **arguments):
     """The raw map of a class of pytorch-grad-cam, which is called as its users call it."""
     def raw_map(subject, layer, class_index):
@@ -87,7 +96,7 @@ def randomcam(subject, layer, class_index):
     return np.tensordot(2 * random_weights(0, len(a)) - 1, a, 1)
 
 
-# camrun's options: (what it is compared with, its name there)
+# camrun's --method and further options: (what it is compared with, its name there)
 METHODS = {
     "gradcam": (pytorch_grad_cam("GradCAM"), "GradCAM"),
     "gradcam++": (pytorch_grad_cam("GradCAMPlusPlus"), "GradCAMPlusPlus"),
@@ -95,9 +104,13 @@ METHODS = {
     "hirescam": (pytorch_grad_cam("HiResCAM"), "HiResCAM"),
     "gradcam-elementwise": (pytorch_grad_cam("GradCAMElementWise"), "GradCAMElementWise"),
     "layercam": (pytorch_grad_cam("LayerCAM"), "LayerCAM"),
+    "eigencam": (pytorch_grad_cam("EigenCAM"), "EigenCAM"),
+    "eigengradcam": (pytorch_grad_cam("EigenGradCAM"), "EigenGradCAM"),
     "cam": (cam, "formula"),
     "fem": (pytorch_grad_cam("FEM"), "FEM"),
     "randomcam": (randomcam, "formula"),
+    "gradcam --eigen-smooth": (pytorch_grad_cam("GradCAM", eigen_smooth=True), "GradCAM, eigen_smooth"),
+    "layercam --eigen-smooth": (pytorch_grad_cam("LayerCAM", eigen_smooth=True), "LayerCAM, eigen_smooth"),
 }
 
 
@@ -107,7 +120,7 @@ def run_camrun(program, folder, subject, layer, method):
     """Raw maps of both classes."""
     path = os.path.join(folder, "raw.npy")
     subprocess.run([program, "--weights", os.path.join(folder, "adjusted.bin"), "--tensor",
-                    os.path.join(folder, "x.npy"), "--layer", layer, "--method", method, "--class",
+                    os.path.join(folder, "x.npy"), "--layer", layer, "--method", *method.split(), "--class",
                     ",".join(map(str, subject.classes)), "--save-raw", path], check=True, stdout=subprocess.DEVNULL)
     return np.load(path)
 
@@ -159,10 +172,12 @@ def main():
                     if expected[0] is None:
                         continue
                     found = run_camrun(program, folder, subject, layer, method)
+                    if "eigen" in method:
+                        expected = [e if np.sum(f * e) > 0 else -e for f, e in zip(found, expected)]
                     error = max(map(relative_error, found, expected))
                     errors[method, arch, layer] = error
                     verdict = "" if error <= TOLERANCE else "  FAILED"
-                    print(f"{arch:9} {layer:12} {method:20} {error:.1e}{verdict}", file=sys.stderr, flush=True)
+                    print(f"{arch:9} {layer:12} {method:24} {error:.1e}{verdict}", file=sys.stderr, flush=True)
     failed = sum(not error <= TOLERANCE for error in errors.values())
     print(f"{len(errors) - failed} passed, {failed} failed", file=sys.stderr)
 

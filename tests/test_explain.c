@@ -116,7 +116,7 @@ static void test_against_oracle(void **state)
                 const cr_evidence known = {.c = l->c, .h = l->h, .w = l->w, .a = o->value[layer] + n * one,
                                            .g = o->grad[layer] + n * one};
                 cr_error err;
-                assert_true(cr_method_map(sum, one_method, &known, &err));
+                assert_true(cr_method_map(sum, one_method, &known, false, &err));
                 for (size_t p = 0; p < pixels; p++)
                     expected[p] = (float)sum[p];
                 check_close(raw + n * pixels, expected, pixels, 1e-4, "%s at %s, image %zu", one_method->name,
@@ -272,8 +272,8 @@ static void test_no_evidence(void **state)
     fc->data = changed;
     for (int m = 0; cr_method_at(m); m++) {
         const cr_method *one = cr_method_at(m);
-        if (!(one->needs & (CR_NEEDS_GRADIENT | CR_NEEDS_FC_WEIGHT)))
-            continue; /* it asks no class */
+        if (one->principal || !(one->needs & (CR_NEEDS_GRADIENT | CR_NEEDS_FC_WEIGHT)))
+            continue; /* it is relative to its own mean, or asks no class */
         cr_explainer *e = explained(one->name, &layer, 1, 1, x, &class_index);
         for (int p = 0; p < H * W; p++)
             assert_true(e->results[0].maps[p] == 0);

@@ -21,7 +21,7 @@ static void make_map(double *map, const char *name, const cr_evidence *e)
 {
     cr_error err;
     const cr_method *method = cr_method_find(name, &err);
-    if (!method || !cr_method_map(map, method, e, &err))
+    if (!method || !cr_method_map(map, method, e, false, &err))
         fail_msg("%s", err.text);
 }
 
@@ -228,6 +228,170 @@ static void test_gradcam_plus_plus_of_constant_gradients(void **state)
     free(expected);
 }
 
+/* ---- principal components ---- */
+
+/* What eigencam is to give: M = terms (C,P) less their means, as columns; the eigenvector v of M^T M to its largest
+ * eigenvalue, by Jacobi's rotations; map = M v. The reference: slow and sure. */
+static void reference_component(double *map, const float *terms, int channels, int pixels)
+{
+    const size_t c = (size_t)channels, count = (size_t)pixels;
+    double *m = zeros(c * count, sizeof *m), *gram = zeros(c * c, sizeof *gram), *v = zeros(c * c, sizeof *v);
+    for (size_t k = 0; k < c; k++) {
+        double mean = 0;
+        for (size_t p = 0; p < count; p++)
+            mean += (double)terms[k * count + p] / (double)count;
+        for (size_t p = 0; p < count; p++)
+            m[k * count + p] = (double)terms[k * count + p] - mean;
+        v[k * c + k] = 1;
+    }
+    for (size_t i = 0; i < c; i++)
+        for (size_t j = 0; j < c; j++)
+            for (size_t p = 0; p < count; p++)
+                gram[i * c + j] += m[i * count + p] * m[j * count + p];
+    for (int sweep = 0; sweep < 60; sweep++)
+        for (size_t i = 0; i < c; i++)
+            for (size_t j = i + 1; j < c; j++) {
+                if (gram[i * c + j] == 0)
+                    continue;
+                const double angle = 0.5 * atan2(2 * gram[i * c + j], gram[j * c + j] - gram[i * c + i]);
+                const double cosine = cos(angle), sine = sin(angle);
+                double *const matrices[3] = {gram, gram, v};
+                for (int which = 0; which < 3; which++) /* columns of the matrix, its rows, columns of v */
+                    for (size_t k = 0; k < c; k++) {
+                        double *x = which == 1 ? &gram[i * c + k] : &matrices[which][k * c + i];
+                        double *y = which == 1 ? &gram[j * c + k] : &matrices[which][k * c + j];
+                        const double before = *x;
+                        *x = cosine * before - sine * *y;
+                        *y = sine * before + cosine * *y;
+                    }
+            }
+    size_t best = 0;
+    for (size_t k = 1; k < c; k++)
+        best = gram[k * c + k] > gram[best * c + best] ? k : best;
+    double least = 0, most = 0;
+    for (size_t p = 0; p < count; p++) {
+        map[p] = 0;
+        for (size_t k = 0; k < c; k++)
+            map[p] += m[k * count + p] * v[k * c + best];
+        least = fmin(least, map[p]);
+        most = fmax(most, map[p]);
+    }
+    for (size_t p = 0; p < count && -least > most; p++)
+        map[p] = -map[p];
+    free(m);
+    free(gram);
+    free(v);
+}
+
+static void check_component(const float *a, int c, int h, int w, double tol)
+{
+    const size_t pixels = (size_t)h * (size_t)w;
+    double *found = zeros(pixels, sizeof *found), *expected = zeros(pixels, sizeof *expected);
+    float *rounded = zeros(pixels, sizeof *rounded);
+    const cr_evidence e = {.c = c, .h = h, .w = w, .a = a};
+    memset(found, 0xff, pixels * sizeof *found);
+    make_map(found, "eigencam", &e);
+    reference_component(expected, a, c, (int)pixels);
+    for (size_t p = 0; p < pixels; p++)
+        rounded[p] = (float)expected[p];
+    check_map(found, rounded, pixels, tol, "eigencam");
+    free(found);
+    free(expected);
+    free(rounded);
+}
+
+static void test_eigencam_is_the_first_singular_vector(void **state)
+{
+    (void)state;
+    static const int shapes[][3] = {{37, 5, 9}, {45, 3, 5}, {12, 3, 4}, {13, 3, 4}, {1, 4, 4}, {5, 1, 3}, {64, 2, 2},
+                                    {3, 40, 31}};
+    uint64_t seed = SEED;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        const int *s = shapes[i], count = s[0] * s[1] * s[2];
+        float *a = new_random((size_t)count, 0, 3, &seed);
+        check_component(a, s[0], s[1], s[2], 1e-5);
+        free(a);
+    }
+}
+
+/* Two singular values that differ by one in 2000. */
+static void test_eigencam_of_near_singular_values(void **state)
+{
+    (void)state;
+    enum { N = 40 };
+    uint64_t seed = SEED;
+    float *a = new_random(N * N, -0.01f, 0.01f, &seed);
+    for (int p = 0; p < N; p++) {
+        a[0 * N + p] = p < N / 2 ? 100 : -100;
+        a[1 * N + p] = p % 2 ? 99.95f : -99.95f;
+    }
+    check_component(a, N, 1, N, 1e-3);
+    free(a);
+}
+
+/* Of channels that are all multiples of one, that one, as large as all together and without its mean; of channels that
+ * do not vary, nothing; and where there is one pixel, nothing can vary. */
+static void test_eigencam_of_simple_channels(void **state)
+{
+    (void)state;
+    const float multiples[3][4] = {{0, 1, 2, 5}, {0, -2, -4, -10}, {0, 2, 4, 10}};
+    const cr_evidence one = {.c = 3, .h = 2, .w = 2, .a = &multiples[0][0]};
+    double map[4];
+    make_map(map, "eigencam", &one);
+    check_map(map, (const float[]){-6, -3, 0, 9}, 4, 1e-6, "eigencam of multiples"); /* (0,1,2,5) less 2, times 3 */
+    const float constant[2][4] = {{3, 3, 3, 3}, {-0.7f, -0.7f, -0.7f, -0.7f}};
+    const cr_evidence none = {.c = 2, .h = 2, .w = 2, .a = &constant[0][0]};
+    make_map(map, "eigencam", &none);
+    check_map(map, (const float[]){0, 0, 0, 0}, 4, 0, "eigencam of constants");
+    const cr_evidence pixel = {.c = 8, .h = 1, .w = 1, .a = &constant[0][0]};
+    make_map(map, "eigencam", &pixel);
+    assert_true(map[0] == 0);
+}
+
+static void test_eigencam_on_any_threads(void **state)
+{
+    (void)state;
+    enum { SIDE = 60, CHANNELS = 50 };
+    const int threads = cr_threads();
+    uint64_t seed = SEED;
+    float *a = new_random(CHANNELS * SIDE * SIDE, 0, 3, &seed);
+    double *maps[2] = {zeros(SIDE * SIDE, sizeof(double)), zeros(SIDE * SIDE, sizeof(double))};
+    const cr_evidence e = {.c = CHANNELS, .h = SIDE, .w = SIDE, .a = a};
+    for (int i = 0; i < 2; i++) {
+        cr_set_threads(1 + 2 * i);
+        make_map(maps[i], "eigencam", &e);
+    }
+    cr_set_threads(threads);
+    assert_memory_equal(maps[0], maps[1], SIDE * SIDE * sizeof(double));
+    free(a);
+    free(maps[0]);
+    free(maps[1]);
+}
+
+/* With eigen_smooth any method's terms give their component: HiResCAM's EigenGradCAM, and those of weights w_k A_k. */
+static void test_eigen_smooth(void **state)
+{
+    (void)state;
+    uint64_t seed = SEED;
+    float *a = new_random(C * PIXELS, 0, 3, &seed), *g = new_random(C * PIXELS, -1, 1, &seed);
+    float *weight = new_random(C, -1, 1, &seed);
+    cr_evidence e = {.c = C, .h = H, .w = W, .a = a, .g = g, .fc_weight = weight};
+    double found[PIXELS], expected[PIXELS];
+    cr_error err;
+    assert_true(cr_method_map(found, cr_method_find("hirescam", &err), &e, true, &err));
+    make_map(expected, "eigengradcam", &e);
+    assert_memory_equal(found, expected, sizeof found);
+    assert_true(cr_method_map(found, cr_method_find("cam", &err), &e, true, &err));
+    for (int i = 0; i < C * PIXELS; i++)
+        a[i] *= weight[i / PIXELS];
+    make_map(expected, "eigencam", &e);
+    for (int p = 0; p < PIXELS; p++)
+        assert_true(fabs(found[p] - expected[p]) < 1e-5);
+    free(a);
+    free(g);
+    free(weight);
+}
+
 /* ---- numerics ---- */
 
 /* Terms that cancel: summed in float, nothing of the one would be left. */
@@ -294,6 +458,11 @@ int main(void)
         cmocka_unit_test(test_conservation),
         cmocka_unit_test(test_sensitivity),
         cmocka_unit_test(test_gradcam_plus_plus_of_constant_gradients),
+        cmocka_unit_test(test_eigencam_is_the_first_singular_vector),
+        cmocka_unit_test(test_eigencam_of_near_singular_values),
+        cmocka_unit_test(test_eigencam_of_simple_channels),
+        cmocka_unit_test(test_eigencam_on_any_threads),
+        cmocka_unit_test(test_eigen_smooth),
         cmocka_unit_test(test_cancelling_terms),
         cmocka_unit_test(test_nan_is_not_lost),
         cmocka_unit_test(test_table),

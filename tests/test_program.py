@@ -352,7 +352,7 @@ def arrays(run, tmp_path, *arguments):
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam",
-                                    "cam", "fem", "randomcam"])
+                                    "cam", "fem", "randomcam", "eigencam", "eigengradcam"])
 @pytest.mark.parametrize("layer", ["layer4", "layer2.0.conv1", "conv1"])
 def test_finished_map_is_made_of_the_raw_one(run, files, tmp_path, method, layer):
     if method == "cam" and layer != "layer4":
@@ -406,6 +406,17 @@ def test_several_methods_share_a_run(run, run_json, files, tmp_path):
         ("gradcam", "x_gradcam.png"), ("hirescam", "x_hirescam.png"), ("cam", "x_cam.png")]
     text = run(*common, "--method", "gradcam,xgradcam")
     assert "Grad-CAM for" in text and "XGrad-CAM for" in text and "photo_xgradcam.png" in text
+
+
+def test_eigen_smooth(run, files, tmp_path):
+    """Of HiResCAM it is EigenGradCAM; of Grad-CAM something else; and the sign is such that the most is above zero."""
+    common = ["--weights", files("net.bin"), files("photo.png"), "--layer", "layer2"]
+    _, smooth, _ = arrays(run, tmp_path, *common, "--method", "hirescam", "--eigen-smooth")
+    _, eigen, _ = arrays(run, tmp_path, *common, "--method", "eigengradcam")
+    assert np.array_equal(smooth, eigen) and eigen.max() >= -eigen.min()
+    _, smooth, _ = arrays(run, tmp_path, *common, "--eigen-smooth")
+    _, plain, _ = arrays(run, tmp_path, *common)
+    assert not np.allclose(smooth, plain) and abs(smooth.mean()) < 1e-6 * smooth.max()
 
 
 def test_random_weights_are_seeded(run, files, tmp_path):
@@ -636,6 +647,7 @@ def test_list_layers_of_a_file(run_json, files):
     (["method is missing", "'gradcam,'"], ["--weights", "NET", "PHOTO", "--method", "gradcam,"]),
     (["layercam is named twice"], ["--weights", "NET", "PHOTO", "--method", "layercam,fem", "--method=layercam"]),
     (["--seed has no effect", "randomcam"], ["--weights", "NET", "PHOTO", "--seed", "3"]),
+    (["--eigen-smooth", "eigencam"], ["--weights", "NET", "PHOTO", "--eigen-smooth", "--method", "eigencam"]),
     (["--weights", "no effect", "--list-methods"], ["--list-methods", "--weights", "NET"]),
     (["--colormap", "'hot'", "viridis"], ["--weights", "NET", "PHOTO", "--colormap", "hot"]),
     (["--alpha", "from 0 to 1", "'1.5'"], ["--weights", "NET", "PHOTO", "--alpha", "1.5"]),
