@@ -247,9 +247,9 @@ bool options_parse(options *o, int argc, char **argv, cr_error *err)
         return false;
 
     bool given[OPTIONS] = {false};
-    command_line line = {given, o->task, o->images};
+    command_line line = {given, (int)o->task, o->images};
     bool ok = command_parse(&camrun, o, &line, argc, argv, err);
-    o->task = line.task;
+    o->task = (task)line.task;
     o->images = line.operands;
     if (!ok || o->task == SHOW_HELP || o->task == SHOW_VERSION)
         return ok;
