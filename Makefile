@@ -30,7 +30,7 @@ FLAGS    = -std=gnu11 $(WARN) $(if $(filter 1,$(OMP)),-fopenmp,-Wno-unknown-prag
            -D_POSIX_C_SOURCE=200809L -DCAMRUN_VERSION='"$(VERSION)"' -Iengine -Iweights -Icam -MMD -MP $(CPPFLAGS)
 LINK     = $(CC) $(filter-out -MMD -MP,$(FLAGS)) $(LDFLAGS)
 
-# The fast kernels: one source, one object per instruction set.
+# The fast kernels: each source makes one object per instruction set.
 MACHINE := $(shell $(CC) -dumpmachine)
 ifneq ($(filter x86_64% amd64%,$(MACHINE)),)
 KERNELS := portable avx2 avx512
@@ -46,10 +46,12 @@ KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -ma
 
 CAMRUN_SRC  := $(addprefix cam/,main.c run.c options.c output.c report.c)
 SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c program.c) # of all programs
-HEADERS     := engine/engine.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain image map \
+HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain image map \
                metadata methods npy picture resize transform)
-LIB_SRC     := $(filter-out $(CAMRUN_SRC) $(SHARED_SRC) engine/kernels.c,$(wildcard engine/*.c weights/*.c cam/*.c))
-LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o)
+LIB_SRC     := $(filter-out $(CAMRUN_SRC) $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
+               $(wildcard engine/*.c weights/*.c cam/*.c))
+LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o) \
+               $(KERNELS:%=$(BUILD)/engine/training_kernels_%.o)
 SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
 CAMRUN_OBJ  := $(CAMRUN_SRC:%.c=$(BUILD)/%.o)
 TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
@@ -63,6 +65,13 @@ all: camrun
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
 
+define compile_kernels
+	@mkdir -p $(@D)
+	@echo "  CC $< for $*"
+	$(Q)$(CC) $(FLAGS) -ffp-contract=fast -DKERNELS=kernels_$* -DTRAINING_KERNELS=training_kernels_$* \
+	    -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
+endef
+
 camrun: $(BUILD)/camrun
 	@cp $< $@
 $(BUILD)/camrun: $(CAMRUN_OBJ) $(SHARED_OBJ) $(BUILD)/libcamrun.a
@@ -73,9 +82,9 @@ $(BUILD)/libcamrun.a: $(LIB_OBJ)
 	@echo "  AR $@"
 	$(Q)$(AR) rcs $@ $^
 $(BUILD)/engine/kernels_%.o: engine/kernels.c
-	@mkdir -p $(@D)
-	@echo "  CC $< for $*"
-	$(Q)$(CC) $(FLAGS) -ffp-contract=fast -DKERNELS=kernels_$* -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
+	$(compile_kernels)
+$(BUILD)/engine/training_kernels_%.o: engine/training_kernels.c
+	$(compile_kernels)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"

@@ -12,30 +12,9 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "vec.h"
 
-enum { VL = VEC_BYTES / 4, OC_TILE = OC_VECS * VL, MOST_PIXELS = 14 };
-
-typedef float vec __attribute__((vector_size(VEC_BYTES), may_alias));
-typedef float vec_unaligned __attribute__((vector_size(VEC_BYTES), may_alias, aligned(4)));
-typedef int32_t ivec __attribute__((vector_size(VEC_BYTES), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE vec load(const float *p)
-{
-    return *(const vec *)p;
-}
-
-INLINE void store(float *p, vec v)
-{
-    *(vec *)p = v;
-}
-
-/* max(v, 0) that keeps NaN: lanes below zero are cleared. */
-INLINE vec relu_vec(vec v)
-{
-    return (vec)((ivec)v & ~(v < 0.0f));
-}
+enum { MOST_PIXELS = 14 };
 
 /* ---- convolution ---- */
 
@@ -530,13 +509,6 @@ static void linear_backward(float *dx, const float *dy, const float *w, int I, i
 
 /* ---- elementwise: plain loops, which the compiler vectorises ---- */
 
-static void affine(float *restrict y, const float *restrict x, const float *scale, const float *shift, int W)
-{
-    for (int p = 0; p < W; p++)
-        for (int c = 0; c < BLOCK; c++)
-            y[p * BLOCK + c] = x[p * BLOCK + c] * scale[c] + shift[c];
-}
-
 static void relu_rows(float *y, const float *x, int count)
 {
     for (int i = 0; i < count; i++)
@@ -635,9 +607,9 @@ const kernels KERNELS = {
 #endif
     .linear = linear,
     .linear_backward = linear_backward,
-    .affine = affine,
     .relu = relu_rows,
     .add = add_rows,
     .relu_mask = relu_mask,
     .maxpool = maxpool,
+    .training = &TRAINING_KERNELS,
 };

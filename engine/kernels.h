@@ -17,8 +17,9 @@
 #include <stdint.h>
 
 #include "reference.h"
+#include "training_kernels.h"
 
-enum { BLOCK = 16, WINOGRAD_SIDE = 6, WINOGRAD_POINTS = WINOGRAD_SIDE * WINOGRAD_SIDE };
+enum { BLOCK = 16, MOST_OC_TILE = 32, WINOGRAD_SIDE = 6, WINOGRAD_POINTS = WINOGRAD_SIDE * WINOGRAD_SIDE };
 
 typedef struct map {
     float *p;
@@ -108,19 +109,21 @@ typedef struct kernels {
     /* dx[i] += sum_o dy[o] * w[o][i] for i0 <= i < i1; rows whose dy is 0 are not read */
     void (*linear_backward)(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1);
 
-    /* Contiguous values; affine: W pixels of one channel block. Outputs may be their inputs, but for affine. */
-    void (*affine)(float *y, const float *x, const float *scale, const float *shift, int W); /* y = x * scale + shift */
+    /* Contiguous values. Outputs may be their inputs. */
     void (*relu)(float *y, const float *x, int count);                             /* y = max(x, 0), NaN stays */
     void (*add)(float *y, const float *a, const float *b, int count);              /* y = a + b */
     void (*relu_mask)(float *dx, const float *dy, const float *y, int count); /* dx = dy where y > 0, else 0 */
 
     /* Rows row0 <= oh < row1 of one channel block: y (OH,OW) from x (H,W); argmax (OH,OW,16) or NULL. */
     void (*maxpool)(map y, uint8_t *argmax, map x, int H, int W, int OW, int row0, int row1, const window *win);
+
+    const training_kernels *training;
 } kernels;
 
 /* The table of the best instruction set this machine has, or of the one that CAMRUN_ISA names. */
 const kernels *cr_kernels(void);
 
 extern const kernels kernels_portable, kernels_avx2, kernels_avx512, kernels_neon;
+extern const training_kernels training_kernels_portable, training_kernels_avx2, training_kernels_avx512, training_kernels_neon;
 
 #endif

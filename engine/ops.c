@@ -1,6 +1,5 @@
 /* ops.c - the ops that are neither convolution nor pooling, forward and backward side by side, and the zeros around and
  * inside tensors. */
-#include <math.h>
 #include <string.h>
 
 #include "ops.h"
@@ -127,45 +126,6 @@ void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool
 void add_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
 {
     pass_gradient(plan, &plan->grad[s->x], dy, s->first_x, arena);
-}
-
-/* ---- batchnorm, where it is not folded into a convolution ---- */
-
-void batchnorm_affine(const cr_net *net, int node, float *scale, float *shift)
-{
-    const cr_node *n = &net->nodes[node];
-    const float *gamma = net->params[n->param].data, *beta = net->params[n->param + 1].data;
-    const float *mean = net->params[n->param + 2].data, *var = net->params[n->param + 3].data;
-    for (int c = 0; c < n->channels; c++) {
-        double factor = (double)gamma[c] / sqrt((double)var[c] + (double)n->eps);
-        scale[c] = (float)factor;
-        shift[c] = (float)((double)beta[c] - (double)mean[c] * factor);
-    }
-}
-
-void batchnorm_forward(const cr_plan *plan, const step *s, float *arena)
-{
-    const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < plan->N * y->blocks; i++)
-        for (int h = 0; h < y->H; h++) {
-            const int channel = i % y->blocks * BLOCK;
-            plan->k->affine(row_at(arena, y, i, h), row_at(arena, x, i, h), s->scale + channel, s->bias + channel, y->W);
-        }
-}
-
-/* forward: y = x * scale + shift; so dx = dy * scale */
-void batchnorm_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
-{
-    const tensor *dx = &plan->grad[s->x];
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < plan->N * dx->blocks; i++)
-        for (int h = 0; h < dx->H; h++) {
-            float *to = row_at(arena, dx, i, h);
-            const float *from = row_at(arena, dy, i, h), *scale = s->scale + i % dx->blocks * BLOCK;
-            for (int k = 0; k < dx->W * BLOCK; k++)
-                to[k] = (s->first_x ? 0.0f : to[k]) + from[k] * scale[k % BLOCK];
-        }
 }
 
 /* ---- linear ---- */

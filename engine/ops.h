@@ -59,11 +59,9 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);
 bool conv_plan_halos(cr_plan *plan, step *s);
 void conv_plan_kernels(cr_plan *plan, step *s);
 /* pack.c: how many floats a step's packed parameters take; packs them, batchnorm folded in, and returns what lies behind
- * them, or NULL where memory is short. */
+ * them. */
 size_t conv_packed_size(const cr_plan *plan, const step *s);
 float *conv_pack(const cr_plan *plan, step *s, float *packed);
-size_t batchnorm_packed_size(const cr_plan *plan, const step *s);
-float *batchnorm_pack(const cr_plan *plan, step *s, float *packed);
 void conv_release(step *s);
 void conv_forward(const cr_plan *plan, const step *s, float *arena);
 void conv_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
@@ -74,11 +72,25 @@ void maxpool_backward(const cr_plan *plan, const step *s, const tensor *dy, floa
 void avgpool_forward(const cr_plan *plan, const step *s, float *arena);
 void avgpool_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 
-/* ops.c */
+/* batchnorm.c; the backward does the fused addition, ReLU and the parameters' gradients too. */
 /* Evaluation-mode batchnorm is y = x * scale + shift: C floats each, from the node's parameters. */
 void batchnorm_affine(const cr_net *net, int node, float *scale, float *shift);
+size_t batchnorm_packed_size(const cr_plan *plan, const step *s);
+float *batchnorm_pack(const cr_plan *plan, step *s, float *packed);
+void batchnorm_plan_kernels(cr_plan *plan, step *s);
 void batchnorm_forward(const cr_plan *plan, const step *s, float *arena);
 void batchnorm_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+void batchnorm_update_running(const cr_plan *plan, const step *s, const float *arena, float momentum, float *mean, float *var);
+
+/* weight_gradient.c: the parameters' gradients that the plan was asked for. */
+void conv_weight_gradient(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+void linear_weight_gradient(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+
+/* dropout.c */
+void dropout_forward(const cr_plan *plan, const step *s, float *arena);
+void dropout_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+
+/* ops.c */
 void relu_forward(const cr_plan *plan, const step *s, float *arena);
 void relu_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 void linear_forward(const cr_plan *plan, const step *s, float *arena);

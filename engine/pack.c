@@ -121,17 +121,3 @@ float *conv_pack(const cr_plan *plan, step *s, float *packed)
         packed = pack_part(plan, &s->backward[i], &backward, &plan->grad[s->last], packed);
     return packed;
 }
-
-size_t batchnorm_packed_size(const cr_plan *plan, const step *s)
-{
-    return 2 * (size_t)plan->value[s->last].blocks * BLOCK;
-}
-
-float *batchnorm_pack(const cr_plan *plan, step *s, float *packed)
-{
-    const size_t size = batchnorm_packed_size(plan, s);
-    s->scale = memset(packed, 0, size * sizeof *packed);
-    s->bias = packed + size / 2;
-    batchnorm_affine(plan->net, s->node, s->scale, s->bias);
-    return packed + size;
-}

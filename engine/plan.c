@@ -6,6 +6,52 @@
 
 /* ---- request ---- */
 
+static size_t param_count(const cr_param *p)
+{
+    size_t count = 1;
+    for (int d = 0; d < p->ndim; d++)
+        count *= (size_t)p->dim[d];
+    return count;
+}
+
+/* A node's parameters whose gradients are wanted. */
+static bool wants_params(const cr_plan *plan, int node)
+{
+    const cr_node *n = &plan->net->nodes[node];
+    for (int i = 0; i < n->n_params; i++)
+        if (tensor_exists(&plan->param_grad[n->param + i]))
+            return true;
+    return false;
+}
+
+/* A batchnorm that normalises by the batch's statistics. */
+static bool trains(const cr_plan *plan, int node)
+{
+    return plan->train && plan->net->nodes[node].op == CR_BATCHNORM && wants_params(plan, node);
+}
+
+static bool read_param_grads(cr_plan *plan, const bool *wanted, cr_error *err)
+{
+    const cr_net *net = plan->net;
+    for (int i = 0; i < net->n_params; i++)
+        plan->param_grad[i] = (tensor){.start = 1, .end = 0, .size = (param_count(&net->params[i]) + BLOCK - 1) / BLOCK * BLOCK};
+    for (int i = 0; wanted && i < net->n_nodes; i++)
+        for (int p = 0; p < net->nodes[i].n_params; p++) {
+            const int param = net->nodes[i].param + p;
+            if (wanted[param] && p >= 2)
+                return cr_fail(err, "%s: %s is a running statistic, which has no gradient", net->arch, net->params[param].name);
+            if (wanted[param])
+                plan->param_grad[param].end = plan->param_grad[param].start; /* its lifetime comes later */
+        }
+    for (int i = 0; i < net->n_nodes; i++) {
+        const int64_t values = (int64_t)plan->N * plan->shape[i][1] * plan->shape[i][2];
+        if (trains(plan, i) && values < 2)
+            return cr_fail(err, "%s: %s cannot be trained on a single value per channel: use a larger batch or input",
+                           net->arch, net->nodes[i].name);
+    }
+    return true;
+}
+
 static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
 {
     const cr_net *net = plan->net;
@@ -41,7 +87,7 @@ static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
                 return cr_fail(err, "%s: expected %d features, found %dx%dx%d", n->name, n->channels, x[0], x[1], x[2]);
         }
     }
-    return true;
+    return read_param_grads(plan, r->param_grad, err);
 }
 
 /* ---- fusion ---- */
@@ -72,16 +118,18 @@ static step make_step(const cr_plan *plan, int node, bool *fused)
         s.x = plan->source[nodes[node].in[0]];
     if (nodes[node].op == CR_ADD)
         s.add = plan->source[nodes[node].in[1]];
-    if (nodes[node].op != CR_CONV2D && nodes[node].op != CR_LINEAR)
+    s.train = trains(plan, node);
+    if (nodes[node].op != CR_CONV2D && nodes[node].op != CR_BATCHNORM && nodes[node].op != CR_LINEAR)
         return s;
 
     int next = sole_reader(plan, s.last);
-    if (next >= 0 && nodes[node].op == CR_CONV2D && nodes[next].op == CR_BATCHNORM) {
+    const bool can_fold = nodes[node].op == CR_CONV2D && !wants_params(plan, node);
+    if (next >= 0 && can_fold && nodes[next].op == CR_BATCHNORM && !wants_params(plan, next)) {
         s.batchnorm = s.last = next;
         fused[next] = true;
         next = sole_reader(plan, s.last);
     }
-    if (next >= 0 && nodes[node].op == CR_CONV2D && nodes[next].op == CR_ADD && !fused[next]) {
+    if (next >= 0 && nodes[node].op != CR_LINEAR && nodes[next].op == CR_ADD && !fused[next]) {
         int side = plan->source[nodes[next].in[0]] == s.last ? 1 : 0;
         s.add = plan->source[nodes[next].in[side]];
         s.last = next;
@@ -127,7 +175,8 @@ static void find_gradients(cr_plan *plan, bool *needed)
         step *s = &plan->steps[i];
         s->need_x = s->x >= 0 && needed[s->x];
         s->need_add = s->add >= 0 && needed[s->add];
-        s->active = s->need_x || s->need_add;
+        s->need_params = wants_params(plan, s->node);
+        s->active = s->need_x || s->need_add || s->need_params;
         needed[s->last] = s->active || plan->kept_grad[s->last];
     }
 }
@@ -150,12 +199,20 @@ static void find_lifetimes(cr_plan *plan)
     }
     for (int i = 0; i < S; i++) {
         step *s = &plan->steps[i];
+        const cr_op op = plan->net->nodes[s->node].op;
         s->argmax.end = s->masked.end = -1;
-        s->scratch = s->backward_scratch = (tensor){.start = 1, .end = 0};
-        if (plan->net->nodes[s->node].op == CR_CONV2D) {
+        s->scratch = s->backward_scratch = s->statistics = (tensor){.start = 1, .end = 0};
+        if (op == CR_CONV2D || s->train)
             extend(&s->scratch, i);
-            if (s->need_x)
-                extend(&s->backward_scratch, 2 * S - 1 - i);
+        if ((op == CR_CONV2D && s->need_x) || (op == CR_BATCHNORM && s->active))
+            extend(&s->backward_scratch, 2 * S - 1 - i);
+        if (s->train) {
+            extend(&s->statistics, i);
+            extend(&s->statistics, forever);
+        }
+        if (op == CR_DROPOUT) {
+            extend(&plan->seed, 0);
+            extend(&plan->seed, forever);
         }
         extend(&plan->value[s->last], i);
         if (s->x >= 0)
@@ -163,10 +220,12 @@ static void find_lifetimes(cr_plan *plan)
         if (s->add >= 0)
             extend(&plan->value[s->add], i);
         /* What a backward reads stays until the end, because a backward may run again with another seed. */
-        bool is_relu = s->relu || plan->net->nodes[s->node].op == CR_RELU;
+        bool is_relu = s->relu || op == CR_RELU;
         if (plan->kept[s->last] || (s->active && is_relu))
             extend(&plan->value[s->last], forever);
-        if (s->need_x && plan->net->nodes[s->node].op == CR_MAXPOOL) {
+        if (s->need_params) /* the weights' partners in a product, and what a batchnorm's statistics depend on */
+            extend(&plan->value[s->x], forever);
+        if (s->need_x && op == CR_MAXPOOL) {
             extend(&s->argmax, i);
             extend(&s->argmax, forever);
         }
@@ -176,7 +235,7 @@ static void find_lifetimes(cr_plan *plan)
         const int now = 2 * S - 1 - i;
         if (i == S - 1 && (s->active || plan->kept_grad[s->last]))
             extend(&plan->grad[s->last], S - 1); /* the seed */
-        if (s->active && s->relu && plan->kept_grad[s->last])
+        if (s->active && s->relu && plan->kept_grad[s->last] && plan->net->nodes[s->node].op != CR_BATCHNORM)
             extend(&s->masked, now);
         if (s->active)
             extend(&plan->grad[s->last], now);
@@ -191,6 +250,11 @@ static void find_lifetimes(cr_plan *plan)
         if (plan->kept_grad[s->last] && tensor_exists(&plan->grad[s->last]))
             extend(&plan->grad[s->last], forever);
     }
+    for (int i = 0; i < plan->net->n_params; i++)
+        if (tensor_exists(&plan->param_grad[i])) { /* all the time, because forwards must not overwrite it */
+            extend(&plan->param_grad[i], 0);
+            extend(&plan->param_grad[i], forever);
+        }
 }
 
 /* ---- layouts and places ---- */
@@ -264,7 +328,10 @@ static bool lay_out_all(cr_plan *plan)
         s->argmax.size = (s->argmax.size / sizeof(float) + BLOCK - 1) / BLOCK * BLOCK; /* bytes, not floats */
         if (plan->net->nodes[s->node].op == CR_CONV2D)
             conv_plan_kernels(plan, s);
+        if (plan->net->nodes[s->node].op == CR_BATCHNORM)
+            batchnorm_plan_kernels(plan, s);
     }
+    plan->seed.size = BLOCK;
     return true;
 }
 
@@ -279,7 +346,8 @@ static int by_size_descending(const void *a, const void *b)
 /* First fit, largest first: each tensor takes the lowest place free during its whole life. */
 static bool place(cr_plan *plan)
 {
-    size_t capacity = 2 * (size_t)plan->net->n_nodes + 4 * (size_t)plan->n_steps, count = 0, placed = 0;
+    size_t capacity = 2 * (size_t)plan->net->n_nodes + 5 * (size_t)plan->n_steps + (size_t)plan->net->n_params + 1;
+    size_t count = 0, placed = 0;
     tensor **all = calloc(capacity, sizeof *all), **by_offset = calloc(capacity, sizeof *by_offset);
     bool done = all && by_offset;
     for (int i = 0; done && i < plan->net->n_nodes; i++) {
@@ -291,7 +359,12 @@ static bool place(cr_plan *plan)
         all[count++] = &plan->steps[i].masked;
         all[count++] = &plan->steps[i].scratch;
         all[count++] = &plan->steps[i].backward_scratch;
+        all[count++] = &plan->steps[i].statistics;
     }
+    for (int i = 0; done && i < plan->net->n_params; i++)
+        all[count++] = &plan->param_grad[i];
+    if (done)
+        all[count++] = &plan->seed;
     if (done)
         qsort(all, count, sizeof *all, by_size_descending);
     for (size_t i = 0; i < count && done; i++) {
@@ -375,30 +448,35 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         cr_fail(err, "%s: expected a batch of at least 1 image, found %d", net->arch, request->n);
         return NULL;
     }
-    if (request->train || request->param_grad) {
-        cr_fail(err, "%s: this version cannot train yet", net->arch);
-        return NULL;
-    }
     cr_plan *plan = calloc(1, sizeof *plan);
     bool *needed = calloc(nodes, sizeof *needed);
     bool done = false;
     if (plan) {
-        *plan = (cr_plan){.net = net, .k = cr_kernels(), .N = request->n, .threads = cr_threads(), .direct = request->direct};
+        *plan = (cr_plan){.net = net,
+                          .k = cr_kernels(),
+                          .N = request->n,
+                          .threads = cr_threads(),
+                          .direct = request->direct,
+                          .train = request->train,
+                          .seed = {.start = 1, .end = 0}};
         plan->steps = calloc(nodes, sizeof *plan->steps);
         plan->source = calloc(nodes, sizeof *plan->source);
         plan->kept = calloc(nodes, sizeof *plan->kept);
         plan->kept_grad = calloc(nodes, sizeof *plan->kept_grad);
         plan->value = calloc(nodes, sizeof *plan->value);
         plan->grad = calloc(nodes, sizeof *plan->grad);
+        plan->param_grad = calloc((size_t)net->n_params + 1, sizeof *plan->param_grad);
         plan->shape = calloc(nodes, sizeof *plan->shape);
     }
     if (!plan || !needed || !plan->steps || !plan->source || !plan->kept || !plan->kept_grad || !plan->value ||
-        !plan->grad || !plan->shape) {
+        !plan->grad || !plan->param_grad || !plan->shape) {
         cr_fail(err, "%s: out of memory for the plan", net->arch);
         goto end;
     }
-    for (int i = 0; i < net->n_nodes; i++)
-        plan->source[i] = net->nodes[i].op == CR_DROPOUT ? plan->source[net->nodes[i].in[0]] : i;
+    for (int i = 0; i < net->n_nodes; i++) {
+        const bool identity = net->nodes[i].op == CR_DROPOUT && !(plan->train && net->nodes[i].p > 0.0f);
+        plan->source[i] = identity ? plan->source[net->nodes[i].in[0]] : i;
+    }
     if (!cr_net_shapes(net, request->h, request->w, plan->shape, err) || !read_request(plan, request, err))
         goto end;
     if (!make_steps(plan)) {
@@ -445,6 +523,7 @@ void cr_plan_free(cr_plan *plan)
     free(plan->kept_grad);
     free(plan->value);
     free(plan->grad);
+    free(plan->param_grad);
     free(plan->shape);
     free(plan);
 }

@@ -1,8 +1,10 @@
 /* plan.h - what a plan consists of: tensors with a place in the arena, and steps in execution order.
  *
- * A step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], or linear
- * [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a fused step do not exist; nodes asked
- * for by name are never inside one. Dropout is the identity: its node shares its input's value and gradient.
+ * A step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], batchnorm
+ * [+ residual add] [+ ReLU], or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a
+ * fused step do not exist; nodes asked for by name are never inside one. A batchnorm is folded into the convolution before
+ * it where neither's parameters get gradients. Outside of training dropout is the identity: its node shares its input's
+ * value and gradient.
  *
  * Time, for liveness: with S steps, forward of step i is time i and its backward time 2S - 1 - i. */
 #ifndef CAMRUN_PLAN_H
@@ -48,10 +50,13 @@ typedef struct step {
     float *bias;           /* CR_CONV2D: folded, padded; CR_BATCHNORM: the shift. In plan->packed */
     float *scale;          /* CR_BATCHNORM, padded to whole blocks. In plan->packed */
     bool active;           /* takes part in the backward */
+    bool train;            /* CR_BATCHNORM: normalises by the batch's own statistics */
+    bool need_params;      /* computes gradients of its node's parameters: plan->param_grad says of which */
     bool need_x, need_add; /* whose gradient it computes */
     bool first_x, first_add; /* it is that gradient's first writer: it overwrites, later ones add */
     tensor argmax;         /* CR_MAXPOOL with need_x: bytes, (N,C/16,OH,OW,16), kept in the arena */
-    tensor scratch, backward_scratch; /* of Winograd convolutions */
+    tensor statistics;     /* CR_BATCHNORM with train: of this batch (batchnorm.c) */
+    tensor scratch, backward_scratch; /* of Winograd convolutions and batchnorms */
     tensor masked;         /* the gradient behind the ReLU, where the gradient before it is kept */
 } step;
 
@@ -61,6 +66,7 @@ struct cr_plan {
     int N;
     int threads;
     bool direct;      /* no Winograd */
+    bool train;       /* what the request says; a step knows whether it means it */
     int n_steps;
     step *steps;
     int *source;      /* per node: itself, or for dropout the node whose value it shares */
@@ -68,6 +74,8 @@ struct cr_plan {
     bool *kept_grad;
     tensor *value;    /* per node */
     tensor *grad;     /* per node */
+    tensor *param_grad; /* per parameter: plain, in the parameter's shape; there is none where it was not asked for */
+    tensor seed;      /* of the dropouts' masks: a uint64_t that the tape writes, where there are dropouts that drop */
     int (*shape)[3];  /* per node */
     size_t arena;     /* floats */
     float *packed;    /* all packed weights, in one piece */

@@ -22,6 +22,10 @@ void ref_conv2d_forward(float *y, const float *x, const float *w, const float *b
 /* dx[n][ic][ih][iw] = sum over all (oc,kh,kw,oh,ow) that read that element of dy[n][oc][oh][ow] * w[oc][ic][kh][kw] */
 void ref_conv2d_backward(float *dx, const float *dy, const float *w, int N, int IC, int H, int W, int OC, int OH, int OW,
                          const window *win);
+/* dw[oc][ic][kh][kw] = sum over all (n,oh,ow) of dy[n][oc][oh][ow] * the x element that it read there;
+ * dbias[oc] = sum over all (n,oh,ow) of dy[n][oc][oh][ow], or dbias NULL */
+void ref_conv2d_backward_weight(float *dw, float *dbias, const float *dy, const float *x, int N, int IC, int H, int W,
+                                int OC, int OH, int OW, const window *win);
 
 /* y = (x - mean[c]) / sqrt(var[c] + eps) * gamma[c] + beta[c]; x, y (N,C,HW). Evaluation mode: mean and var are the
  * running statistics, constants, so the op is affine (Ioffe & Szegedy, arXiv:1502.03167, algorithm 2). */
@@ -30,6 +34,18 @@ void ref_batchnorm_forward(float *y, const float *x, const float *gamma, const f
 /* dx = dy * gamma[c] / sqrt(var[c] + eps) */
 void ref_batchnorm_backward(float *dx, const float *dy, const float *gamma, const float *var, float eps, int N, int C,
                             int HW);
+/* dgamma[c] = sum_{n,i} dy * (x - mean[c]) / sqrt(var[c] + eps), dbeta[c] = sum_{n,i} dy: in training too, where mean and
+ * var are the batch's */
+void ref_batchnorm_backward_weight(float *dgamma, float *dbeta, const float *dy, const float *x, const float *mean,
+                                   const float *var, float eps, int N, int C, int HW);
+/* Training: mean[c] and var[c], the latter over N * HW (biased), are those of x over images and pixels, and y as above
+ * (Ioffe & Szegedy, algorithm 1). */
+void ref_batchnorm_train_forward(float *y, float *mean, float *var, const float *x, const float *gamma, const float *beta,
+                                 float eps, int N, int C, int HW);
+/* With m = N * HW and xhat = (x - mean[c]) / sqrt(var[c] + eps), which depend on all of the channel's x:
+ * dx = gamma[c] / sqrt(var[c] + eps) * (dy - sum(dy) / m - xhat * sum(dy * xhat) / m), sums over n and i */
+void ref_batchnorm_train_backward(float *dx, const float *dy, const float *x, const float *gamma, const float *mean,
+                                  const float *var, float eps, int N, int C, int HW);
 
 /* y = max(x, 0), and NaN stays NaN */
 void ref_relu_forward(float *y, const float *x, int64_t count);
@@ -56,6 +72,14 @@ void ref_adaptive_avgpool_backward(float *dx, const float *dy, int NC, int H, in
 void ref_linear_forward(float *y, const float *x, const float *w, const float *bias, int N, int I, int O);
 /* dx[n][i] = sum_o dy[n][o] * w[o][i] */
 void ref_linear_backward(float *dx, const float *dy, const float *w, int N, int I, int O);
+/* dw[o][i] = sum_n dy[n][o] * x[n][i], dbias[o] = sum_n dy[n][o] */
+void ref_linear_backward_weight(float *dw, float *dbias, const float *dy, const float *x, int N, int I, int O);
+
+/* y = x / (1 - p) where the element is kept, else 0; so dx comes from dy by the same function. Element i of node `node` is
+ * kept where u >= p, u = floor(z / 2^40) / 2^24 uniform in [0,1): z = mix(mix(seed) + node + (i + 1) * 0x9e3779b97f4a7c15),
+ * mix the last three lines of SplitMix64 (Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014),
+ * 64-bit unsigned arithmetic. */
+void ref_dropout(float *y, const float *x, float p, uint64_t seed, int node, int64_t count);
 
 /* y = a + b; the gradient of both is dy */
 void ref_add_forward(float *y, const float *a, const float *b, int64_t count);

@@ -16,21 +16,23 @@ static void no_forward(const cr_plan *plan, const step *s, float *arena)
     (void)plan, (void)s, (void)arena; /* the input's value is written by cr_tape_forward itself */
 }
 
-/* CR_DROPOUT has no row: its node shares its input's tensors and makes no step. */
+/* backward: the gradient of x. weight_gradient: those of the parameters. */
 static const struct {
     void (*forward)(const cr_plan *plan, const step *s, float *arena);
     void (*backward)(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+    void (*weight_gradient)(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 } ops[CR_OP_COUNT] = {
-    [CR_INPUT] = {no_forward, NULL},
-    [CR_CONV2D] = {conv_forward, conv_backward},
-    [CR_BATCHNORM] = {batchnorm_forward, batchnorm_backward},
-    [CR_RELU] = {relu_forward, relu_backward},
-    [CR_MAXPOOL] = {maxpool_forward, maxpool_backward},
-    [CR_AVGPOOL] = {avgpool_forward, avgpool_backward},
-    [CR_ADAPTIVE_AVGPOOL] = {avgpool_forward, avgpool_backward},
-    [CR_LINEAR] = {linear_forward, linear_backward},
-    [CR_ADD] = {add_forward, add_backward},
-    [CR_FLATTEN] = {flatten_forward, flatten_backward},
+    [CR_INPUT] = {no_forward, NULL, NULL},
+    [CR_CONV2D] = {conv_forward, conv_backward, conv_weight_gradient},
+    [CR_BATCHNORM] = {batchnorm_forward, batchnorm_backward, NULL}, /* does all of the fused chain: see batchnorm.c */
+    [CR_RELU] = {relu_forward, relu_backward, NULL},
+    [CR_MAXPOOL] = {maxpool_forward, maxpool_backward, NULL},
+    [CR_AVGPOOL] = {avgpool_forward, avgpool_backward, NULL},
+    [CR_ADAPTIVE_AVGPOOL] = {avgpool_forward, avgpool_backward, NULL},
+    [CR_LINEAR] = {linear_forward, linear_backward, linear_weight_gradient},
+    [CR_ADD] = {add_forward, add_backward, NULL},
+    [CR_FLATTEN] = {flatten_forward, flatten_backward, NULL},
+    [CR_DROPOUT] = {dropout_forward, dropout_backward, NULL},
 };
 
 cr_tape *cr_tape_create(const cr_plan *plan, cr_error *err)
@@ -80,6 +82,8 @@ void cr_tape_forward(cr_tape *tape, const float *x)
     const cr_plan *plan = tape->plan;
     const tensor *input = &plan->value[0];
     const ptrdiff_t image = (ptrdiff_t)input->C * input->H * input->W;
+    if (tensor_exists(&plan->seed))
+        memcpy(tape->arena + plan->seed.offset, &tape->seed, sizeof tape->seed);
     zero_halo(plan, input, tape->arena);
     for (int n = 0; n < plan->N; n++)
         block(tensor_map(tape->arena, input, n), input, x + n * image, false);
@@ -94,8 +98,17 @@ void tape_backward_step(cr_tape *tape, int i)
 {
     const cr_plan *plan = tape->plan;
     const step *s = &plan->steps[i];
+    const cr_op op = plan->net->nodes[s->node].op;
     const tensor *dy = &plan->grad[s->last];
     float *arena = tape->arena;
+    if (s->need_add && s->first_add)
+        zero_halo(plan, &plan->grad[s->add], arena);
+    if (s->need_x && s->first_x)
+        zero_halo(plan, &plan->grad[s->x], arena);
+    if (op == CR_BATCHNORM) {
+        batchnorm_backward(plan, s, dy, arena);
+        return;
+    }
     if (s->relu) {
         /* In place, unless the gradient before the ReLU will be read. */
         const tensor *dz = tensor_exists(&s->masked) ? &s->masked : dy;
@@ -104,16 +117,12 @@ void tape_backward_step(cr_tape *tape, int i)
         mask_gradient(plan, dz, dy, &plan->value[s->last], arena);
         dy = dz;
     }
-    if (s->need_add) {
-        if (s->first_add)
-            zero_halo(plan, &plan->grad[s->add], arena);
+    if (s->need_add)
         pass_gradient(plan, &plan->grad[s->add], dy, s->first_add, arena);
-    }
-    if (s->need_x) {
-        if (s->first_x)
-            zero_halo(plan, &plan->grad[s->x], arena);
-        ops[plan->net->nodes[s->node].op].backward(plan, s, dy, arena);
-    }
+    if (s->need_params)
+        ops[op].weight_gradient(plan, s, dy, arena);
+    if (s->need_x)
+        ops[op].backward(plan, s, dy, arena);
 }
 
 bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err)
@@ -166,12 +175,29 @@ bool cr_tape_grad(const cr_tape *tape, int node, float *out, cr_error *err)
 
 const float *cr_tape_param_grad(const cr_tape *tape, int param, cr_error *err)
 {
-    cr_fail(err, "%s: the plan was not asked for the gradient of parameter %d", tape->plan->net->arch, param);
+    const cr_plan *plan = tape->plan;
+    if (param < 0 || param >= plan->net->n_params)
+        cr_fail(err, "%s has parameters 0 to %d, and no parameter %d", plan->net->arch, plan->net->n_params - 1, param);
+    else if (!tensor_exists(&plan->param_grad[param]))
+        cr_fail(err, "%s: the plan was not asked for the gradient of %s", plan->net->arch, plan->net->params[param].name);
+    else if (!tape->has_backward)
+        cr_fail(err, "%s: no backward has run since the last forward", plan->net->arch);
+    else
+        return tape->arena + plan->param_grad[param].offset;
     return NULL;
 }
 
 bool cr_tape_update_running(const cr_tape *tape, int node, float momentum, float *mean, float *var, cr_error *err)
 {
-    (void)momentum, (void)mean, (void)var;
-    return cr_fail(err, "%s: node %d has no statistics of a batch", tape->plan->net->arch, node);
+    const cr_plan *plan = tape->plan;
+    if (node < 0 || node >= plan->net->n_nodes)
+        return cr_fail(err, "%s has nodes 0 to %d, and no node %d", plan->net->arch, plan->net->n_nodes - 1, node);
+    if (!tape->has_forward)
+        return cr_fail(err, "%s: no forward has run yet", plan->net->arch);
+    for (int i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].node == node && plan->steps[i].train) {
+            batchnorm_update_running(plan, &plan->steps[i], tape->arena, momentum, mean, var);
+            return true;
+        }
+    return cr_fail(err, "%s: %s is no batchnorm that this plan trains", plan->net->arch, plan->net->nodes[node].name);
 }

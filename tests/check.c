@@ -157,6 +157,15 @@ float *bind_random(cr_net *net, uint64_t *state)
     return all;
 }
 
+bool *learned_params(const cr_net *net)
+{
+    bool *learned = zeros((size_t)net->n_params + 1, sizeof *learned);
+    for (int i = 0; i < net->n_nodes; i++)
+        for (int p = 0; p < net->nodes[i].n_params && p < 2; p++)
+            learned[net->nodes[i].param + p] = true;
+    return learned;
+}
+
 /* ---- instruction sets ---- */
 
 static const char *const isas[] = {"portable", "neon", "avx2", "avx512"};

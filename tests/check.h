@@ -52,6 +52,8 @@ builder new_net(const char *name);
 /* Random weights that keep a deep net's values of order 1 (He et al., arXiv:1502.01852: variance 2 / fan-in), and
  * batchnorm statistics far from the identity. Returns the memory the parameters point to, to be freed after the net. */
 float *bind_random(cr_net *net, uint64_t *state);
+/* For a request: true for every parameter but running statistics; to be freed. */
+bool *learned_params(const cr_net *net);
 
 /* ---- instruction sets ---- */
 

@@ -1,6 +1,7 @@
 /* oracle.c - see oracle.h. */
 #include "oracle.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,13 @@ static void forward_node(oracle *o, int i)
                            &win);
         break;
     case CR_BATCHNORM:
-        ref_batchnorm_forward(y, x, param[0].data, param[1].data, param[2].data, param[3].data, n->eps, N, C, H * W);
+        if (o->trains[i]) {
+            ref_batchnorm_train_forward(y, o->mean[i], o->var[i], x, param[0].data, param[1].data, n->eps, N, C, H * W);
+        } else {
+            memcpy(o->mean[i], param[2].data, sizeof(float) * (size_t)C);
+            memcpy(o->var[i], param[3].data, sizeof(float) * (size_t)C);
+            ref_batchnorm_forward(y, x, param[0].data, param[1].data, o->mean[i], o->var[i], n->eps, N, C, H * W);
+        }
         break;
     case CR_RELU:
         ref_relu_forward(y, x, (int64_t)oracle_count(o, i));
@@ -65,8 +72,10 @@ static void forward_node(oracle *o, int i)
         ref_add_forward(y, x, o->value[n->in[1]], (int64_t)oracle_count(o, i));
         break;
     case CR_FLATTEN:
-    case CR_DROPOUT:
         memcpy(y, x, sizeof *y * oracle_count(o, i));
+        break;
+    case CR_DROPOUT:
+        ref_dropout(y, x, o->trains[i] ? n->p : 0.0f, o->seed, i, (int64_t)oracle_count(o, i));
         break;
     default:
         fail_msg("the oracle does not know %s", cr_op_name(n->op));
@@ -86,7 +95,11 @@ static void backward_node(const oracle *o, int i, float *dx, const float *dy, co
         ref_conv2d_backward(dx, dy, param[0].data, N, xs[0], H, W, C, OH, OW, &win);
         break;
     case CR_BATCHNORM:
-        ref_batchnorm_backward(dx, dy, param[0].data, param[3].data, n->eps, N, C, H * W);
+        if (o->trains[i])
+            ref_batchnorm_train_backward(dx, dy, o->value[n->in[0]], param[0].data, o->mean[i], o->var[i], n->eps, N, C,
+                                         H * W);
+        else
+            ref_batchnorm_backward(dx, dy, param[0].data, o->var[i], n->eps, N, C, H * W);
         break;
     case CR_RELU:
         ref_relu_backward(dx, dy, y, (int64_t)oracle_count(o, i));
@@ -111,31 +124,78 @@ static void backward_node(const oracle *o, int i, float *dx, const float *dy, co
         break;
     case CR_ADD:
     case CR_FLATTEN:
-    case CR_DROPOUT:
         memcpy(dx, dy, sizeof *dx * oracle_count(o, i));
+        break;
+    case CR_DROPOUT:
+        ref_dropout(dx, dy, o->trains[i] ? n->p : 0.0f, o->seed, i, (int64_t)oracle_count(o, i));
         break;
     default:
         fail_msg("the oracle does not know %s", cr_op_name(n->op));
     }
 }
 
-oracle *oracle_create(const cr_net *net, int N, int H, int W, const float *x)
+/* The gradients of a node's parameters. */
+static void backward_params(const oracle *o, int i, const float *dy)
+{
+    const cr_node *n = &o->net->nodes[i];
+    const int N = o->N, *xs = o->shape[n->in[0]], *ys = o->shape[i];
+    const window win = node_window(n);
+    const float *x = o->value[n->in[0]];
+    float **grad = o->param_grad + n->param;
+    switch (n->op) {
+    case CR_CONV2D:
+        ref_conv2d_backward_weight(grad[0], n->n_params > 1 ? grad[1] : NULL, dy, x, N, xs[0], xs[1], xs[2], ys[0], ys[1],
+                                   ys[2], &win);
+        break;
+    case CR_BATCHNORM:
+        ref_batchnorm_backward_weight(grad[0], grad[1], dy, x, o->mean[i], o->var[i], n->eps, N, ys[0], ys[1] * ys[2]);
+        break;
+    case CR_LINEAR:
+        ref_linear_backward_weight(grad[0], grad[1], dy, x, N, xs[0], ys[0]);
+        break;
+    default:
+        break;
+    }
+}
+
+size_t oracle_param_count(const oracle *o, int param)
+{
+    const cr_param *p = &o->net->params[param];
+    size_t count = 1;
+    for (int d = 0; d < p->ndim; d++)
+        count *= (size_t)p->dim[d];
+    return count;
+}
+
+oracle *oracle_create_for(const cr_net *net, const cr_request *request, uint64_t seed, const float *x)
 {
     const size_t nodes = (size_t)net->n_nodes;
     oracle *o = zeros(1, sizeof *o);
     *o = (oracle){.net = net,
-                  .N = N,
-                  .H = H,
-                  .W = W,
+                  .N = request->n,
+                  .H = request->h,
+                  .W = request->w,
                   .shape = zeros(nodes, sizeof *o->shape),
                   .value = zeros(nodes, sizeof *o->value),
-                  .grad = zeros(nodes, sizeof *o->grad)};
+                  .grad = zeros(nodes, sizeof *o->grad),
+                  .param_grad = zeros((size_t)net->n_params, sizeof *o->param_grad),
+                  .mean = zeros(nodes, sizeof *o->mean),
+                  .var = zeros(nodes, sizeof *o->var),
+                  .trains = zeros(nodes, sizeof *o->trains),
+                  .seed = seed};
     cr_error err;
-    if (!cr_net_shapes(net, H, W, o->shape, &err))
+    if (!cr_net_shapes(net, o->H, o->W, o->shape, &err))
         fail_msg("%s", err.text);
+    for (int i = 0; i < net->n_params; i++)
+        o->param_grad[i] = zeros(oracle_param_count(o, i), sizeof(float));
     for (int i = 0; i < net->n_nodes; i++) {
+        const cr_node *n = &net->nodes[i];
+        const bool wanted = n->n_params && request->param_grad && (request->param_grad[n->param] || request->param_grad[n->param + 1]);
+        o->trains[i] = request->train && (n->op == CR_DROPOUT || (n->op == CR_BATCHNORM && wanted));
         o->value[i] = zeros(oracle_count(o, i), sizeof(float));
         o->grad[i] = zeros(oracle_count(o, i), sizeof(float));
+        o->mean[i] = zeros((size_t)n->channels, sizeof(float));
+        o->var[i] = zeros((size_t)n->channels, sizeof(float));
         if (i == 0)
             memcpy(o->value[0], x, sizeof *x * oracle_count(o, 0));
         else
@@ -144,15 +204,28 @@ oracle *oracle_create(const cr_net *net, int N, int H, int W, const float *x)
     return o;
 }
 
+oracle *oracle_create(const cr_net *net, int N, int H, int W, const float *x)
+{
+    return oracle_create_for(net, &(cr_request){.n = N, .h = H, .w = W}, 0, x);
+}
+
 void oracle_free(oracle *o)
 {
     for (int i = 0; i < o->net->n_nodes; i++) {
         free(o->value[i]);
         free(o->grad[i]);
+        free(o->mean[i]);
+        free(o->var[i]);
     }
+    for (int i = 0; i < o->net->n_params; i++)
+        free(o->param_grad[i]);
     free(o->shape);
     free(o->value);
     free(o->grad);
+    free(o->param_grad);
+    free(o->mean);
+    free(o->var);
+    free(o->trains);
     free(o);
 }
 
@@ -166,6 +239,7 @@ void oracle_backward(oracle *o, float *const *at, const float *seed)
         const cr_node *n = &o->net->nodes[i];
         const int in = n->in[0];
         float *dx = zeros(oracle_count(o, in), sizeof *dx);
+        backward_params(o, i, o->grad[i]);
         backward_node(o, i, dx, o->grad[i], at[in] ? at[in] : o->value[in], at[i] ? at[i] : o->value[i]);
         for (int side = 0; side < 2 && n->in[side] >= 0; side++)
             for (size_t k = 0; k < oracle_count(o, in); k++)
@@ -187,6 +261,45 @@ static float *read_and_check(const oracle *o, const cr_tape *tape, int node, boo
     return found;
 }
 
+/* Whether node's only reader is a batchnorm that subtracts the batch's mean: no bias in front of it changes anything. */
+static bool is_centred(const oracle *o, int node)
+{
+    int readers = 0, reader = -1;
+    for (int i = 0; i < o->net->n_nodes; i++)
+        for (int side = 0; side < 2; side++)
+            if (o->net->nodes[i].in[side] == node) {
+                reader = i;
+                readers++;
+            }
+    return readers == 1 && o->net->nodes[reader].op == CR_BATCHNORM && o->trains[reader];
+}
+
+static void check_param_grads(const oracle *o, const cr_request *request, const cr_tape *tape, double tol)
+{
+    cr_error err;
+    for (int i = 0; i < o->net->n_nodes; i++)
+        for (int p = 0; p < o->net->nodes[i].n_params; p++) {
+            const int param = o->net->nodes[i].param + p;
+            if (!request->param_grad[param])
+                continue;
+            const size_t count = oracle_param_count(o, param);
+            const float *found = cr_tape_param_grad(tape, param, &err);
+            if (!found)
+                fail_msg("%s", err.text);
+            if (p == 1 && is_centred(o, i)) { /* 0 but for rounding: that of a sum over dy */
+                float *allowed = zeros(count, sizeof *allowed);
+                for (size_t k = 0; k < oracle_count(o, i); k++)
+                    allowed[k / ((size_t)o->shape[i][1] * (size_t)o->shape[i][2]) % count] += fabsf(o->grad[i][k]);
+                for (size_t k = 0; k < count; k++)
+                    assert_true(fabs((double)found[k]) <= tol * (double)allowed[k]);
+                free(allowed);
+                continue;
+            }
+            check_close(found, o->param_grad[param], count, tol, "%s (%s) %dx%dx%d: gradient of %s", o->net->arch, cr_isa(),
+                        o->N, o->H, o->W, o->net->params[param].name);
+        }
+}
+
 void check_request(oracle *o, const cr_request *request, const float *x, const float *seed, double tol, float *logits,
                    float *grad)
 {
@@ -199,6 +312,7 @@ void check_request(oracle *o, const cr_request *request, const float *x, const f
     cr_tape *tape = cr_tape_create(plan, &err);
     if (!tape)
         fail_msg("%s", err.text);
+    cr_tape_seed(tape, o->seed);
     cr_tape_forward(tape, x);
 
     float **at = zeros((size_t)net->n_nodes, sizeof *at);
@@ -209,7 +323,7 @@ void check_request(oracle *o, const cr_request *request, const float *x, const f
         if (!at[request->keep[i]])
             at[request->keep[i]] = read_and_check(o, tape, request->keep[i], false, tol);
 
-    if (request->n_grad) {
+    if (request->n_grad || request->param_grad) {
         if (!cr_tape_backward(tape, seed, &err))
             fail_msg("%s", err.text);
         oracle_backward(o, at, seed);
@@ -219,6 +333,8 @@ void check_request(oracle *o, const cr_request *request, const float *x, const f
                 memcpy(grad, found, sizeof *grad * oracle_count(o, request->grad[i]));
             free(found);
         }
+        if (request->param_grad)
+            check_param_grads(o, request, tape, tol);
     }
     for (int i = 0; i < net->n_nodes; i++)
         free(at[i]);

@@ -18,8 +18,8 @@ static const double TOLERANCE = 5e-6;
 
 static uint64_t seed_state;
 
-/* The net with the given input, as a plan fuses it, with every node kept, and without Winograd, on all instruction
- * sets. Frees the net. */
+/* The net with the given input, as a plan fuses it, with every node kept, without Winograd, and with the gradients of all
+ * parameters, on all instruction sets. Frees the net. */
 static void check_net_at(cr_net *net, int N, int H, int W, const float *x)
 {
     oracle *o = oracle_create(net, N, H, W, x);
@@ -31,11 +31,16 @@ static void check_net_at(cr_net *net, int N, int H, int W, const float *x)
     const cr_request keep_all = {
         .n = N, .h = H, .w = W, .keep = all, .n_keep = net->n_nodes, .grad = all, .n_grad = net->n_nodes};
     const cr_request direct = {.n = N, .h = H, .w = W, .grad = all, .n_grad = 1, .direct = true};
+    bool *params = learned_params(net);
+    const cr_request weights = {.n = N, .h = H, .w = W, .param_grad = params};
     for (int i = 0; use_isa(i); i++) {
         check_request(o, &fused, x, seed, TOLERANCE, NULL, NULL);
         check_request(o, &keep_all, x, seed, TOLERANCE, NULL, NULL);
         check_request(o, &direct, x, seed, TOLERANCE, NULL, NULL);
+        if (net->n_params)
+            check_request(o, &weights, x, seed, TOLERANCE, NULL, NULL);
     }
+    free(params);
     free(all);
     free(seed);
     oracle_free(o);

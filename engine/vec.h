@@ -1,0 +1,31 @@
+/* vec.h - what kernels.c and training_kernels.c, which are compiled once per instruction set, write vectors with. */
+#ifndef CAMRUN_VEC_H
+#define CAMRUN_VEC_H
+
+#include <stdint.h>
+
+enum { VL = VEC_BYTES / 4, OC_TILE = OC_VECS * VL };
+
+typedef float vec __attribute__((vector_size(VEC_BYTES), may_alias));
+typedef float vec_unaligned __attribute__((vector_size(VEC_BYTES), may_alias, aligned(4)));
+typedef int32_t ivec __attribute__((vector_size(VEC_BYTES), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec load(const float *p)
+{
+    return *(const vec *)p;
+}
+
+INLINE void store(float *p, vec v)
+{
+    *(vec *)p = v;
+}
+
+/* max(v, 0) that keeps NaN: lanes below zero are cleared. */
+INLINE vec relu_vec(vec v)
+{
+    return (vec)((ivec)v & ~(v < 0.0f));
+}
+
+#endif
