@@ -37,23 +37,28 @@ void zero_all(const cr_plan *plan, const tensor *t, float *arena)
 
 /* ---- rows: how elementwise ops walk a tensor ---- */
 
-/* Plane i is a channel block of an image and holds H rows; a vector is one plane with one row of C values. */
+/* Row i of all images, in every channel block: threads share out rows, as convolutions do. A vector is one row. */
 typedef struct rows {
-    int planes, H, count; /* count: floats in a row */
+    int rows, blocks, count; /* count: floats in a row of one block */
 } rows;
+
+static bool is_plain_vector(const tensor *t)
+{
+    return t->block == 1 && t->H == 1 && t->W == 1;
+}
 
 static rows rows_of(const cr_plan *plan, const tensor *t)
 {
-    if (t->block == 1 && t->H == 1 && t->W == 1)
+    if (is_plain_vector(t))
         return (rows){plan->N, 1, t->C};
-    return (rows){plan->N * t->blocks, t->H, t->W * t->block};
+    return (rows){plan->N * t->H, t->blocks, t->W * t->block};
 }
 
-static float *row_at(float *arena, const tensor *t, int plane, int h)
+static float *row_at(float *arena, const tensor *t, int row, int block)
 {
-    if (t->block == 1 && t->H == 1 && t->W == 1)
-        return arena + t->offset + plane * t->image;
-    return tensor_map(arena, t, plane / t->blocks).p + plane % t->blocks * t->plane + h * t->row;
+    if (is_plain_vector(t))
+        return arena + t->offset + row * t->image;
+    return tensor_map(arena, t, row / t->H).p + block * t->plane + row % t->H * t->row;
 }
 
 /* ---- relu ---- */
@@ -63,18 +68,18 @@ void relu_forward(const cr_plan *plan, const step *s, float *arena)
     const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
     const rows r = rows_of(plan, y);
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < r.planes; i++)
-        for (int h = 0; h < r.H; h++)
-            plan->k->relu(row_at(arena, y, i, h), row_at(arena, x, i, h), r.count);
+    for (int i = 0; i < r.rows; i++)
+        for (int j = 0; j < r.blocks; j++)
+            plan->k->relu(row_at(arena, y, i, j), row_at(arena, x, i, j), r.count);
 }
 
 void mask_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, const tensor *y, float *arena)
 {
     const rows r = rows_of(plan, dx);
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < r.planes; i++)
-        for (int h = 0; h < r.H; h++)
-            plan->k->relu_mask(row_at(arena, dx, i, h), row_at(arena, dy, i, h), row_at(arena, y, i, h), r.count);
+    for (int i = 0; i < r.rows; i++)
+        for (int j = 0; j < r.blocks; j++)
+            plan->k->relu_mask(row_at(arena, dx, i, j), row_at(arena, dy, i, j), row_at(arena, y, i, j), r.count);
 }
 
 void relu_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
@@ -86,10 +91,10 @@ void relu_backward(const cr_plan *plan, const step *s, const tensor *dy, float *
     }
     const rows r = rows_of(plan, dx);
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < r.planes; i++)
-        for (int h = 0; h < r.H; h++) {
-            float *to = row_at(arena, dx, i, h);
-            const float *from = row_at(arena, dy, i, h), *sign = row_at(arena, y, i, h);
+    for (int i = 0; i < r.rows; i++)
+        for (int j = 0; j < r.blocks; j++) {
+            float *to = row_at(arena, dx, i, j);
+            const float *from = row_at(arena, dy, i, j), *sign = row_at(arena, y, i, j);
             for (int k = 0; k < r.count; k++)
                 to[k] += sign[k] > 0.0f ? from[k] : 0.0f;
         }
@@ -102,19 +107,19 @@ void add_forward(const cr_plan *plan, const step *s, float *arena)
     const tensor *a = &plan->value[s->x], *b = &plan->value[s->add], *y = &plan->value[s->last];
     const rows r = rows_of(plan, y);
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < r.planes; i++)
-        for (int h = 0; h < r.H; h++)
-            plan->k->add(row_at(arena, y, i, h), row_at(arena, a, i, h), row_at(arena, b, i, h), r.count);
+    for (int i = 0; i < r.rows; i++)
+        for (int j = 0; j < r.blocks; j++)
+            plan->k->add(row_at(arena, y, i, j), row_at(arena, a, i, j), row_at(arena, b, i, j), r.count);
 }
 
 void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool first, float *arena)
 {
     const rows r = rows_of(plan, dx);
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < r.planes; i++)
-        for (int h = 0; h < r.H; h++) {
-            float *to = row_at(arena, dx, i, h);
-            const float *from = row_at(arena, dy, i, h);
+    for (int i = 0; i < r.rows; i++)
+        for (int j = 0; j < r.blocks; j++) {
+            float *to = row_at(arena, dx, i, j);
+            const float *from = row_at(arena, dy, i, j);
             if (first)
                 memcpy(to, from, sizeof(float) * (size_t)r.count);
             else
