@@ -94,20 +94,23 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdi
 {
     const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
     const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
+    const int narrow = OW / tiles, wide = OW % tiles; /* so many tiles are one pixel wider */
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
     int pass = 0;
     for (int oh = row0; oh < row1;) {
-        bool two = 2 * OW <= TILE_PIXELS && oh + 1 < row1;
+        const bool two = 2 * OW <= TILE_PIXELS && oh + 1 < row1;
+        const float *x = mx->p + oh * mx->row, *add = ma->p ? ma->p + oh * ma->row : NULL;
+        float *y = my->p + oh * my->row;
         for (int i = 0; i < tiles; i++) {
-            int ow = i * OW / tiles, width = (i + 1) * OW / tiles - ow;
-            const float *x = mx->p + oh * mx->row + ow * col;
-            const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
-            float *y = my->p + oh * my->row + ow * my->col;
+            const int width = narrow + (i < wide);
             const float *ahead = next_weights(task, w, pass++);
             if (two)
                 conv_width(task, w, x, ahead, y, add, oc0, 2, width, col);
             else
                 conv_width(task, w, x, ahead, y, add, oc0, 1, width, col);
+            x += width * col;
+            y += width * my->col;
+            add = add ? add + width * ma->col : NULL;
         }
         oh += two ? 2 : 1;
     }
