@@ -93,8 +93,11 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_HELP) $(BUILD)/libcamrun.a
 	@echo "  LD $@"
 	$(Q)$(LINK) -o $@ $^ -lcmocka -lm
 
-$(BUILD)/bench/ceilings.o: CPPFLAGS += -march=native -ffp-contract=fast
-$(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(BUILD)/bench/ceilings.o $(BUILD)/libcamrun.a
+$(BUILD)/bench/ceilings_%.o: bench/ceilings.c
+	@mkdir -p $(@D)
+	@echo "  CC $< for $*"
+	$(Q)$(CC) $(FLAGS) -ffp-contract=fast -DCEILINGS=ceilings_$* -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
+$(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(KERNELS:%=$(BUILD)/bench/ceilings_%.o) $(BUILD)/libcamrun.a
 	@echo "  LD $@"
 	$(Q)$(LINK) -o $@ $^ -lm
 
@@ -129,4 +132,4 @@ install: camrun $(BUILD)/libcamrun.a
 clean:
 	rm -rf build camrun demo.png
 
--include $(LIB_OBJ:.o=.d) $(CAMRUN_OBJ:.o=.d) $(SHARED_OBJ:.o=.d) $(BUILD)/bench/bench.d $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(CAMRUN_OBJ:.o=.d) $(SHARED_OBJ:.o=.d) $(wildcard $(BUILD)/bench/*.d) $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)

@@ -1,7 +1,8 @@
 /* bench.c - times every network and every layer on this machine, against this machine's own ceilings.
  *
  * No files and no network: weights are random, made in place. Ceilings measured in the same run: fused multiply-adds per
- * second on all threads, and bytes read per second. Times are medians. See `bench --help`. */
+ * second on all threads, with the instruction set of the kernels in use, and bytes read per second. Times are medians.
+ * % of peak counts the operations of the formula, % busy those that the kernel makes: Winograd's makes fewer. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,13 +66,30 @@ static double median_time(void (*run)(void *), void *context, double seconds)
 
 /* ---- ceilings ---- */
 
+static const ceilings *const builds[] = {
+#if defined __x86_64__
+    &ceilings_avx512, &ceilings_avx2,
+#elif defined __aarch64__
+    &ceilings_neon,
+#endif
+    &ceilings_portable,
+};
+static const ceilings *limits; /* of the kernels in use */
+
+static void find_limits(void)
+{
+    for (size_t i = 0; i < sizeof builds / sizeof builds[0]; i++)
+        if (strcmp(builds[i]->isa, cr_isa()) == 0)
+            limits = builds[i];
+}
+
 static void run_fma(void *flops)
 {
     double sum = 0.0;
 #pragma omp parallel reduction(+ : sum)
     {
         float sink = 0.999f;
-        sum += burn_fma(2000000, &sink);
+        sum += limits->burn_fma(2000000, &sink);
     }
     *(double *)flops = sum;
 }
@@ -91,7 +109,7 @@ static void run_read(void *data)
     float sum = 0.0f;
 #pragma omp parallel for schedule(static) reduction(+ : sum)
     for (size_t i = 0; i < READ_FLOATS; i += piece)
-        sum += read_floats((const float *)data + i, piece);
+        sum += limits->read_floats((const float *)data + i, piece);
     *(float *)data = sum > 0.0f ? 1.0f : 0.5f;
 }
 
@@ -183,9 +201,9 @@ static void run_step(void *context)
     tape_forward_step(r->tape, r->step);
 }
 
-typedef struct ceilings {
-    double flops, bytes;
-} ceilings;
+typedef struct peak {
+    double flops, bytes; /* a second */
+} peak;
 
 static double time_gradcam(const cr_net *net, const options *o, const float *x, const float *seed, int layer)
 {
@@ -210,10 +228,42 @@ static double time_gradcam(const cr_net *net, const options *o, const float *x, 
     return time;
 }
 
-static void bench_layers(const cr_net *net, const cr_plan *plan, cr_tape *tape, const options *o, const ceilings *top,
+/* Floating-point operations that the step's kernel really makes: Winograd's makes fewer than the formula. */
+static double operations(const cr_net *net, const cr_plan *plan, int i)
+{
+    const step *s = &plan->steps[i];
+    if (net->nodes[s->node].op == CR_CONV2D && s->forward.winograd)
+        return 2.0 * (double)winograd_macs(plan, &s->forward, &plan->value[s->x], plan->shape[s->last][0]);
+    return 2.0 * (double)cr_node_macs(net, s->node, plan->shape) * plan->N;
+}
+
+static const char *kernel_name(const cr_net *net, const cr_plan *plan, int i)
+{
+    const step *s = &plan->steps[i];
+    if (net->nodes[s->node].op != CR_CONV2D)
+        return "";
+    return s->forward.winograd ? winograd_name(plan, &s->forward) : "direct";
+}
+
+/* What no kernel of these operations can beat here: the convolutions' operations at the peak, and the bytes of the fully
+ * connected layers' weights at the read bandwidth. All other reading and writing is left out. Seconds. */
+static double floor_time(const cr_net *net, const cr_plan *plan, const peak *top)
+{
+    double time = 0.0;
+    for (int i = 0; i < plan->n_steps; i++) {
+        const int node = plan->steps[i].node;
+        if (net->nodes[node].op == CR_LINEAR)
+            time += 4.0 * (double)cr_node_params(net, node) / top->bytes;
+        else
+            time += operations(net, plan, i) / top->flops;
+    }
+    return time;
+}
+
+static void bench_layers(const cr_net *net, const cr_plan *plan, cr_tape *tape, const options *o, const peak *top,
                          FILE *json)
 {
-    printf("  %-22s %-9s %15s %9s %9s %7s\n", "layer", "op", "output CxHxW", "us", "GFLOP/s", "% peak");
+    printf("  %-22s %-9s %15s %9s %9s %7s %7s  %s\n", "layer", "op", "output CxHxW", "us", "GFLOP/s", "% peak", "% busy", "kernel");
     for (int i = 0; i < plan->n_steps; i++) {
         const step *s = &plan->steps[i];
         const cr_node *n = &net->nodes[s->node];
@@ -227,15 +277,18 @@ static void bench_layers(const cr_net *net, const cr_plan *plan, cr_tape *tape, 
         char shape[32];
         snprintf(shape, sizeof shape, "%dx%dx%d", d[0], d[1], d[2]);
         progress("");
-        printf("  %-22s %-9s %15s %9.1f %9.1f %7.1f\n", n->name, cr_op_name(n->op), shape, 1e6 * time, flops / time / 1e9,
-               100.0 * flops / time / top->flops);
+        printf("  %-22s %-9s %15s %9.1f %9.1f %7.1f %7.1f  %s\n", n->name, cr_op_name(n->op), shape, 1e6 * time,
+               flops / time / 1e9, 100.0 * flops / time / top->flops, 100.0 * operations(net, plan, i) / time / top->flops,
+               kernel_name(net, plan, i));
         if (json)
-            fprintf(json, "%s\n      {\"layer\": \"%s\", \"op\": \"%s\", \"shape\": [%d, %d, %d], \"seconds\": %.9f, \"flops\": %.0f}",
-                    i > 1 ? "," : "", n->name, cr_op_name(n->op), d[0], d[1], d[2], time, flops);
+            fprintf(json, "%s\n      {\"layer\": \"%s\", \"op\": \"%s\", \"shape\": [%d, %d, %d], \"seconds\": %.9f, \"flops\": %.0f, "
+                          "\"operations\": %.0f, \"kernel\": \"%s\"}",
+                    i > 1 ? "," : "", n->name, cr_op_name(n->op), d[0], d[1], d[2], time, flops, operations(net, plan, i),
+                    kernel_name(net, plan, i));
     }
 }
 
-static void bench_net(const char *name, const options *o, const ceilings *top, FILE *json)
+static void bench_net(const char *name, const options *o, const peak *top, FILE *json)
 {
     cr_error err;
     const cr_arch *arch = cr_arch_find(name, &err);
@@ -266,16 +319,18 @@ static void bench_net(const char *name, const options *o, const ceilings *top, F
     int shallow = cr_net_find(net, "layer1", NULL);
     double first = shallow >= 0 ? time_gradcam(net, o, x, seed, shallow) : 0.0;
     progress("");
-    printf("%-9s forward %8.2f ms %7.1f GFLOP/s (%5.1f %% of peak), weights %6.1f GB/s (%5.1f %%); Grad-CAM %8.2f ms (%.2fx)",
-           name, 1e3 * forward, flops / forward / 1e9, 100.0 * flops / forward / top->flops, bytes / forward / 1e9,
-           100.0 * bytes / forward / top->bytes, 1e3 * last, last / forward);
+    const double least = floor_time(net, plan, top);
+    printf("%-9s forward %8.2f ms (floor %6.2f) %7.1f GFLOP/s (%5.1f %% of peak), weights %6.1f GB/s (%5.1f %%); "
+           "Grad-CAM %8.2f ms (%.2fx)",
+           name, 1e3 * forward, 1e3 * least, flops / forward / 1e9, 100.0 * flops / forward / top->flops,
+           bytes / forward / 1e9, 100.0 * bytes / forward / top->bytes, 1e3 * last, last / forward);
     if (shallow >= 0)
         printf("; at layer1 %8.2f ms (%.2fx)", 1e3 * first, first / forward);
     printf("; arena %.1f MB, packed %.1f MB\n", (double)cr_plan_arena_bytes(plan) / 1e6, (double)cr_plan_packed_bytes(plan) / 1e6);
     if (json)
-        fprintf(json, "\n    {\"arch\": \"%s\", \"forward\": %.9f, \"gradcam\": %.9f, \"gradcam_layer1\": %.9f, \"flops\": %.0f, "
+        fprintf(json, "\n    {\"arch\": \"%s\", \"forward\": %.9f, \"floor\": %.9f, \"gradcam\": %.9f, \"gradcam_layer1\": %.9f, \"flops\": %.0f, "
                       "\"weight_bytes\": %.0f, \"arena_bytes\": %zu, \"packed_bytes\": %zu, \"layers\": [",
-                name, forward, last, first, flops, bytes, cr_plan_arena_bytes(plan), cr_plan_packed_bytes(plan));
+                name, forward, least, last, first, flops, bytes, cr_plan_arena_bytes(plan), cr_plan_packed_bytes(plan));
     if (o->layers)
         bench_layers(net, plan, tape, o, top, json);
     if (json)
@@ -350,7 +405,8 @@ int main(int argc, char **argv)
     if (o.json && !json)
         die("cannot write the --json file");
     progress("ceilings");
-    const ceilings top = {measure_flops(o.seconds), measure_read(o.seconds)};
+    find_limits();
+    const peak top = {measure_flops(o.seconds), measure_read(o.seconds)};
     progress("");
     printf("%s kernels, %d threads, %dx%d, batch %d; peak %.1f GFLOP/s, read %.1f GB/s\n", cr_isa(), cr_threads(), o.size,
            o.size, o.batch, top.flops / 1e9, top.bytes / 1e9);

@@ -1,19 +1,11 @@
-/* ceilings.c - compiled with -march=native, so that the loops use the widest vectors there are. */
+/* ceilings.c - compiled once per instruction set, as engine/kernels.c is, with CEILINGS=<name of the table>. */
 #include "ceilings.h"
 
-#if defined __AVX512F__
-enum { WIDTH = 16, ACCUMULATORS = 16 };
-#elif defined __AVX__
-enum { WIDTH = 8, ACCUMULATORS = 12 };
-#elif defined __aarch64__
-enum { WIDTH = 4, ACCUMULATORS = 16 };
-#else
-enum { WIDTH = 4, ACCUMULATORS = 12 };
-#endif
+enum { WIDTH = VEC_BYTES / 4, ACCUMULATORS = 12 }; /* SSE and AVX2 have 16 registers */
 
 typedef float vec __attribute__((vector_size(4 * WIDTH), may_alias));
 
-double burn_fma(long rounds, float *sink)
+static double burn_fma(long rounds, float *sink)
 {
     vec acc[ACCUMULATORS];
     vec factor = (vec){0} + *sink, term = (vec){0} + 1e-3f;
@@ -28,7 +20,7 @@ double burn_fma(long rounds, float *sink)
     return 2.0 * WIDTH * ACCUMULATORS * (double)rounds;
 }
 
-float read_floats(const float *p, size_t count)
+static float read_floats(const float *p, size_t count)
 {
     vec acc[4] = {0};
     for (size_t i = 0; i < count; i += 4 * WIDTH)
@@ -40,3 +32,5 @@ float read_floats(const float *p, size_t count)
         total += sum[l];
     return total;
 }
+
+const ceilings CEILINGS = {KERNELS_NAME, burn_fma, read_floats};

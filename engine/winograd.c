@@ -47,6 +47,13 @@ static ptrdiff_t odd_lines(ptrdiff_t floats)
     return floats / BLOCK % 2 ? floats : floats + BLOCK;
 }
 
+/* Whether the kernel for few tiles runs. */
+static bool few_tiles(const cr_plan *plan, const conv_part *part)
+{
+    const int tiles = largest_part(part->count[0], 4) * largest_part(part->count[1], 4);
+    return plan->k->few_tiles > 0 && part->taps[0] == 3 && tiles <= FEW_TILES;
+}
+
 /* The grid whose busiest thread has least to do. */
 static void choose_grid(winograd_shape *s, int threads)
 {
@@ -73,7 +80,7 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.tiles = plan->N * s.tile_rows * s.tile_cols;
     s.oc_tiles = largest_part(OC, oc_tile);
     choose_grid(&s, plan->threads);
-    s.few = plan->k->few_tiles > 0 && s.taps == 3 && s.tile_rows * s.tile_cols <= FEW_TILES;
+    s.few = few_tiles(plan, part);
     const int tiles = largest_part(s.tiles, s.tile_parts);
     s.chunk = largest_part(tiles, largest_part(tiles, CHUNK_TILES));
     const int chunks_in_group = GROUP_FLOATS / (WINOGRAD_POINTS * x->blocks * BLOCK * s.chunk);
@@ -85,6 +92,18 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.U = s.few ? 0 : (ptrdiff_t)WINOGRAD_POINTS * CHUNK_BLOCKS * BLOCK * oc_tile;
     s.M = WINOGRAD_POINTS * s.M_point;
     return s;
+}
+
+const char *winograd_name(const cr_plan *plan, const conv_part *part)
+{
+    if (part->taps[0] == 5)
+        return "F(2x2,5x5)";
+    return few_tiles(plan, part) ? "F(4x4,3x3), few tiles" : "F(4x4,3x3)";
+}
+
+int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
+{
+    return (int64_t)WINOGRAD_POINTS * shape_of(plan, part, x, OC).tiles * x->C * OC;
 }
 
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
