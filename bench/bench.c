@@ -401,6 +401,7 @@ int main(int argc, char **argv)
     options o = parse(argc, argv);
     if (o.threads)
         cr_set_threads(o.threads);
+    cr_bind_threads();
     FILE *json = o.json ? fopen(o.json, "w") : NULL;
     if (o.json && !json)
         die("cannot write the --json file");

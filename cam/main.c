@@ -81,6 +81,7 @@ int main(int argc, char **argv)
     } else {
         if (o.threads)
             cr_set_threads(o.threads);
+        cr_bind_threads();
         bool ok = o.json ? run_task_as_json(&o, &err) : run_task(&o, stdout, &err);
         if (ok && (fflush(stdout) != 0 || ferror(stdout)))
             ok = cr_fail(&err, "cannot write to standard output: %s", strerror(errno));

@@ -191,6 +191,11 @@ double cr_cross_entropy(float *dz, const float *z, const int *labels, int n, int
 /* Number of threads of plans made from now on (default: all cores). Results have the same bits for any number. */
 void cr_set_threads(int n);
 int cr_threads(void);
+/* Binds the calling thread and those that will help it to one processor each, where there are as many threads as
+ * processors (else, and where OMP_PROC_BIND was set, it does nothing). For programs that do nothing else: left alone, a
+ * system may start a thread on the processor of the one that made it, and leave it there for tens of milliseconds while
+ * that one spins and waits for it. Threads that the calling thread makes later inherit its processor. */
+void cr_bind_threads(void);
 /* The kernels in use: "avx512", "avx2", "neon" or "portable". CAMRUN_ISA in the environment forces a lower one. */
 const char *cr_isa(void);
 

@@ -1,4 +1,6 @@
-/* machine.c - what this machine has: the instruction set whose kernels run, and the number of threads. */
+/* machine.c - what this machine has: the instruction set whose kernels run, and the threads. */
+#define _GNU_SOURCE /* sched_setaffinity */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
@@ -75,5 +77,29 @@ int cr_threads(void)
     return omp_get_max_threads();
 #else
     return 1;
+#endif
+}
+
+#if defined _OPENMP && defined CPU_SETSIZE
+static void bind_to_processor(int i, int threads)
+{
+    cpu_set_t all, one;
+    if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) != threads)
+        return;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all) && i-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            sched_setaffinity(0, sizeof one, &one);
+        }
+}
+#endif
+
+void cr_bind_threads(void)
+{
+#if defined _OPENMP && defined CPU_SETSIZE
+    const int threads = cr_threads();
+#pragma omp parallel num_threads(threads)
+    bind_to_processor(omp_get_thread_num(), threads);
 #endif
 }
