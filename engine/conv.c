@@ -124,18 +124,18 @@ bool conv_plan_halos(cr_plan *plan, step *s)
     return true;
 }
 
-void conv_plan_kernels(cr_plan *plan, step *s)
+void conv_plan_kernels(cr_plan *plan, step *s, int forward_N)
 {
     const cr_node *n = &plan->net->nodes[s->node];
     const tensor *x = &plan->value[s->x], *dy = &plan->grad[s->last];
     s->forward.winograd = choose_winograd(plan, &s->forward, n->stride, x);
     if (s->forward.winograd)
-        s->scratch.size = winograd_scratch(plan, &s->forward, x, plan->shape[s->last][0]);
+        s->scratch.size = winograd_scratch(plan, &s->forward, x, plan->shape[s->last][0], forward_N);
     for (int i = 0; i < s->n_backward; i++) {
         conv_part *part = &s->backward[i];
         part->winograd = choose_winograd(plan, part, n->stride, dy);
         if (part->winograd)
-            s->backward_scratch.size = winograd_scratch(plan, part, dy, plan->shape[s->x][0]);
+            s->backward_scratch.size = winograd_scratch(plan, part, dy, plan->shape[s->x][0], plan->N);
     }
 }
 

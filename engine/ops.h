@@ -22,6 +22,13 @@ static inline int thread_index(void)
 #endif
 }
 
+/* by_image.c, in the order a plan calls them: how many steps run image by image; what that means for lifetimes and places;
+ * once all is packed, the views. */
+void choose_by_image(cr_plan *plan);
+void share_images(cr_plan *plan);
+bool make_views(cr_plan *plan);
+void free_views(cr_plan *plan);
+
 /* ---- sharing out work: `count` things in `parts` nearly equal pieces ---- */
 
 static inline int smaller(int a, int b)
@@ -54,13 +61,13 @@ typedef struct conv_call {
 /* "F(4x4,3x3)", and how many multiply-adds it makes, for the benchmark. */
 const char *winograd_name(const cr_plan *plan, const conv_part *part);
 int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC);
-size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC);
+size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N);
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);
 
 /* conv.c, in the order a plan calls them: taps, and the halos they need around x and dy; once layouts are final, which
  * kernel runs and its scratch. */
 bool conv_plan_halos(cr_plan *plan, step *s);
-void conv_plan_kernels(cr_plan *plan, step *s);
+void conv_plan_kernels(cr_plan *plan, step *s, int forward_N);
 /* pack.c: how many floats a step's packed parameters take; packs them, batchnorm folded in, and returns what lies behind
  * them. */
 size_t conv_packed_size(const cr_plan *plan, const step *s);
@@ -110,7 +117,7 @@ void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool
 void zero_halo(const cr_plan *plan, const tensor *t, float *arena);
 void zero_all(const cr_plan *plan, const tensor *t, float *arena);
 
-/* tape.c: one step of a run alone, for the benchmark. */
+/* tape.c: one step of a run alone, but for the input's, for the benchmark and for tests of batches that do not run by image. */
 void tape_forward_step(cr_tape *tape, int i);
 void tape_backward_step(cr_tape *tape, int i);
 /* The plan's arena, for tests that poison what is dead. */

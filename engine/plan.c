@@ -273,8 +273,8 @@ static bool lay_out(tensor *t, const int shape[3], int block, int N)
         return false;
     t->row = (ptrdiff_t)row;
     t->plane = (ptrdiff_t)plane;
-    t->image = (ptrdiff_t)image;
-    t->size = (size_t)image * (size_t)N;
+    t->image = t->one_image ? 0 : (ptrdiff_t)image;
+    t->size = (size_t)image * (t->one_image ? 1 : (size_t)N);
     return true;
 }
 
@@ -327,7 +327,7 @@ static bool lay_out_all(cr_plan *plan)
             return false;
         s->argmax.size = (s->argmax.size / sizeof(float) + BLOCK - 1) / BLOCK * BLOCK; /* bytes, not floats */
         if (plan->net->nodes[s->node].op == CR_CONV2D)
-            conv_plan_kernels(plan, s);
+            conv_plan_kernels(plan, s, i < plan->by_image ? 1 : plan->N);
         if (plan->net->nodes[s->node].op == CR_BATCHNORM)
             batchnorm_plan_kernels(plan, s);
     }
@@ -485,6 +485,8 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
     }
     find_gradients(plan, needed);
     find_lifetimes(plan);
+    choose_by_image(plan);
+    share_images(plan);
     if (!plan_halos(plan)) {
         cr_fail(err, "%s: out of memory for the plan's taps", net->arch);
         goto end;
@@ -499,6 +501,10 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         goto end;
     }
     cr_plan_update(plan);
+    if (!make_views(plan)) {
+        cr_fail(err, "%s: out of memory for the plan of a batch", net->arch);
+        goto end;
+    }
     done = true;
 end:
     free(needed);
@@ -515,6 +521,7 @@ void cr_plan_free(cr_plan *plan)
         return;
     for (int i = 0; i < plan->n_steps; i++)
         conv_release(&plan->steps[i]);
+    free_views(plan);
     free(plan->packed);
     free(plan->scales);
     free(plan->steps);

@@ -24,6 +24,7 @@ typedef struct tensor {
     size_t size;      /* of all images */
     size_t offset;    /* of the first float, halo included */
     int start, end;   /* lifetime, both inclusive; end < start: there is no such tensor */
+    bool one_image;   /* has a place for one image at a time (by_image.c); image is 0 */
 } tensor;
 
 /* One convolution in terms of taps. A forward is one; a backward is one per residue of the input pixel modulo the
@@ -69,6 +70,8 @@ struct cr_plan {
     bool train;       /* what the request says; a step knows whether it means it */
     int n_steps;
     step *steps;
+    int by_image;     /* so many of them run image by image: image n's as views[n] (by_image.c) */
+    struct cr_plan *views;
     int *source;      /* per node: itself, or for dropout the node whose value it shares */
     bool *kept;       /* per node: its value was asked for (or is the last node's) */
     bool *kept_grad;

@@ -11,9 +11,11 @@ struct cr_tape {
     bool has_forward, has_backward;
 };
 
-static void no_forward(const cr_plan *plan, const step *s, float *arena)
+/* All images of a tensor from plain (N,C,H,W). */
+static void fill(const cr_plan *plan, const tensor *t, const float *plain, float *arena)
 {
-    (void)plan, (void)s, (void)arena; /* the input's value is written by cr_tape_forward itself */
+    for (int n = 0; n < plan->N; n++)
+        block(tensor_map(arena, t, n), t, plain + n * (ptrdiff_t)t->C * t->H * t->W, false);
 }
 
 /* backward: the gradient of x. weight_gradient: those of the parameters. */
@@ -22,7 +24,6 @@ static const struct {
     void (*backward)(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
     void (*weight_gradient)(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 } ops[CR_OP_COUNT] = {
-    [CR_INPUT] = {no_forward, NULL, NULL},
     [CR_CONV2D] = {conv_forward, conv_backward, conv_weight_gradient},
     [CR_BATCHNORM] = {batchnorm_forward, batchnorm_backward, NULL}, /* does all of the fused chain: see batchnorm.c */
     [CR_RELU] = {relu_forward, relu_backward, NULL},
@@ -63,13 +64,25 @@ float *tape_arena(cr_tape *tape)
     return tape->arena;
 }
 
+/* Step 0 is the input: filled from x. */
+static void forward_step(const cr_plan *plan, int i, const float *x, float *arena)
+{
+    const step *s = &plan->steps[i];
+    zero_halo(plan, &plan->value[s->last], arena);
+    if (i == 0)
+        fill(plan, &plan->value[0], x, arena);
+    else
+        ops[plan->net->nodes[s->node].op].forward(plan, s, arena);
+}
+
 void tape_forward_step(cr_tape *tape, int i)
 {
     const cr_plan *plan = tape->plan;
-    const step *s = &plan->steps[i];
-    if (i > 0) /* the input's halo is zeroed before it is filled */
-        zero_halo(plan, &plan->value[s->last], tape->arena);
-    ops[plan->net->nodes[s->node].op].forward(plan, s, tape->arena);
+    if (i < plan->by_image)
+        for (int n = 0; n < plan->N; n++)
+            forward_step(&plan->views[n], i, NULL, tape->arena);
+    else
+        forward_step(plan, i, NULL, tape->arena);
 }
 
 void cr_tape_seed(cr_tape *tape, uint64_t seed)
@@ -80,15 +93,14 @@ void cr_tape_seed(cr_tape *tape, uint64_t seed)
 void cr_tape_forward(cr_tape *tape, const float *x)
 {
     const cr_plan *plan = tape->plan;
-    const tensor *input = &plan->value[0];
-    const ptrdiff_t image = (ptrdiff_t)input->C * input->H * input->W;
+    const ptrdiff_t image = (ptrdiff_t)plan->value[0].C * plan->value[0].H * plan->value[0].W;
     if (tensor_exists(&plan->seed))
         memcpy(tape->arena + plan->seed.offset, &tape->seed, sizeof tape->seed);
-    zero_halo(plan, input, tape->arena);
-    for (int n = 0; n < plan->N; n++)
-        block(tensor_map(tape->arena, input, n), input, x + n * image, false);
-    for (int i = 0; i < plan->n_steps; i++)
-        tape_forward_step(tape, i);
+    for (int n = 0; plan->by_image && n < plan->N; n++)
+        for (int i = 0; i < plan->by_image; i++)
+            forward_step(&plan->views[n], i, x + n * image, tape->arena);
+    for (int i = plan->by_image; i < plan->n_steps; i++)
+        forward_step(plan, i, x, tape->arena);
     tape->has_forward = true;
     tape->has_backward = false;
 }
@@ -133,10 +145,8 @@ bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err)
         return cr_fail(err, "%s: a backward needs a forward before it", plan->net->arch);
     if (!tensor_exists(dlogits))
         return cr_fail(err, "%s: this plan was asked for no gradients", plan->net->arch);
-    const ptrdiff_t image = (ptrdiff_t)dlogits->C * dlogits->H * dlogits->W;
     zero_halo(plan, dlogits, tape->arena);
-    for (int n = 0; n < plan->N; n++)
-        block(tensor_map(tape->arena, dlogits, n), dlogits, seed + n * image, false);
+    fill(plan, dlogits, seed, tape->arena);
     for (int i = plan->n_steps - 1; i >= 0; i--)
         if (plan->steps[i].active)
             tape_backward_step(tape, i);

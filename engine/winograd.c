@@ -71,13 +71,13 @@ static void choose_grid(winograd_shape *s, int threads)
     }
 }
 
-static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
+static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const int oc_tile = plan->k->oc_tile;
     winograd_shape s = {.m = WINOGRAD_SIDE + 1 - part->taps[0], .taps = part->taps[0]};
     s.tile_rows = largest_part(part->count[0], s.m);
     s.tile_cols = largest_part(part->count[1], s.m);
-    s.tiles = plan->N * s.tile_rows * s.tile_cols;
+    s.tiles = N * s.tile_rows * s.tile_cols;
     s.oc_tiles = largest_part(OC, oc_tile);
     choose_grid(&s, plan->threads);
     s.few = few_tiles(plan, part);
@@ -103,12 +103,12 @@ const char *winograd_name(const cr_plan *plan, const conv_part *part)
 
 int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
 {
-    return (int64_t)WINOGRAD_POINTS * shape_of(plan, part, x, OC).tiles * x->C * OC;
+    return (int64_t)WINOGRAD_POINTS * shape_of(plan, part, x, OC, plan->N).tiles * x->C * OC;
 }
 
-size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
+size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
-    const winograd_shape s = shape_of(plan, part, x, OC);
+    const winograd_shape s = shape_of(plan, part, x, OC, N);
     return (size_t)(s.tile_parts * s.oc_parts * (s.V + s.U + s.M));
 }
 
@@ -230,7 +230,7 @@ static void write_output(const cr_plan *plan, const winograd_shape *s, const con
 
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 {
-    const winograd_shape s = shape_of(plan, call->part, call->x, call->y->C);
+    const winograd_shape s = shape_of(plan, call->part, call->x, call->y->C, plan->N);
 
 #pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < s.tile_parts * s.oc_parts; i++) {

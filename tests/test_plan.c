@@ -149,11 +149,9 @@ static void test_same_bits_for_any_threads_and_again(void **state)
 }
 
 /* Image n of a batch has the bits it has alone, at every place. */
-static void test_same_bits_in_any_batch(void **state)
+static void check_batch(int N, int H, int W, bool by_image)
 {
-    (void)state;
-    enum { N = 3 };
-    subject s = make_subject("resnet18", 8, 5, N, 45, 52);
+    subject s = make_subject("resnet18", 8, 5, N, H, W);
     const int nodes[] = {0, cr_net_find(s.net, "layer2.0.conv1", NULL), cr_net_find(s.net, "layer4", NULL)};
     cr_request batch = request_of(&s), alone = batch;
     alone.n = 1;
@@ -162,6 +160,7 @@ static void test_same_bits_in_any_batch(void **state)
             batch.grad = alone.grad = &nodes[t];
             batch.n_grad = alone.n_grad = 1;
             run r = start_run(s.net, &batch), one = start_run(s.net, &alone);
+            assert_int_equal(r.plan->by_image > 0, by_image);
             cr_tape_forward(r.tape, s.x);
             run_backward(&r, s.seed);
             result all = read_result(&r, nodes[t]);
@@ -177,6 +176,13 @@ static void test_same_bits_in_any_batch(void **state)
             stop_run(&one);
         }
     free_subject(&s);
+}
+
+static void test_same_bits_in_any_batch(void **state)
+{
+    (void)state;
+    check_batch(3, 45, 52, false);
+    check_batch(6, 200, 230, true); /* large enough for its first steps to run image by image */
 }
 
 /* Backwards from several seeds after one forward, against a fresh run for each. */
