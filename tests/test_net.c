@@ -223,6 +223,34 @@ static void test_unknown_names_get_near_candidates(void **state)
     cr_net_free(net);
 }
 
+static void check_no_param(const cr_net *net, const char *name, const char *near)
+{
+    cr_error err;
+    assert_int_equal(cr_net_find_param(net, name, &err), -1);
+    check_message(&err, net->arch, near, NULL);
+    assert_int_equal(cr_net_find_param(net, name, NULL), -1);
+}
+
+static void test_parameters_by_name(void **state)
+{
+    (void)state;
+    cr_net *net = create("resnet18", 3, 10, 64);
+    for (int i = 0; i < net->n_params; i++)
+        assert_int_equal(cr_net_find_param(net, net->params[i].name, NULL), i);
+    check_no_param(net, "conv1.bias", "'conv1.bias'; the first of layer 'conv1' is conv1.weight");
+    check_no_param(net, "layer2.0.weight", "layer 'layer2.0.relu_1' has none");
+    check_no_param(net, "layer5.weight", "no layer 'layer5'; near it: layer1");
+    check_no_param(net, "fc", "fc.weight");
+    check_no_param(net, "conv2", "near it: conv1");
+    check_no_param(net, "", "conv1");
+    char longest[5000];
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 2] = '.';
+    longest[sizeof longest - 1] = '\0';
+    check_no_param(net, longest, "conv1");
+    cr_net_free(net);
+}
+
 static void check_shape(const char *arch, int h, int w, const char *name, int C, int H, int W)
 {
     cr_net *net = create(arch, 3, 10, 64);
@@ -308,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_impossible_sizes_are_refused),
         cmocka_unit_test(test_find_by_name),
         cmocka_unit_test(test_unknown_names_get_near_candidates),
+        cmocka_unit_test(test_parameters_by_name),
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_too_small_inputs),
         cmocka_unit_test(test_check_finite),
