@@ -101,6 +101,12 @@ $(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(KERNELS:%=$(BUILD)/bench/ceilings
 	@echo "  LD $@"
 	$(Q)$(LINK) -o $@ $^ -lm
 
+$(BUILD)/bench/training: $(BUILD)/bench/training.o $(BUILD)/libcamrun.a
+	@echo "  LD $@"
+	$(Q)$(LINK) -o $@ $^ -lm
+build/training: $(BUILD)/bench/training
+	@cp $< $@
+
 bench: $(BUILD)/bench/bench
 	$< --layers
 

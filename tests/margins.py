@@ -69,7 +69,7 @@ def adjust_filters(conv, bn, inputs, pool):
                   for x in inputs]
         if bn:
             values = [functional.batch_norm(value, bn.running_mean[c], bn.running_var[c], bn.weight[c], bn.bias[c],
-                                            eps=bn.eps) for value in values]
+                                            bn.training, momentum=0.0, eps=bn.eps) for value in values]
         middle = widest_gap(values)
         gap = window_gap([value - middle.view(-1, 1, 1) for value in values], pool).float()
         better = gap > best[c]
@@ -83,7 +83,7 @@ def adjust_filters(conv, bn, inputs, pool):
 
 @torch.no_grad()
 def widen(model, inputs):
-    """Adjusts the weights of model, in evaluation mode, for a list of inputs (N,C,H,W). Returns the least distances
+    """Adjusts the weights of model, in the mode it is in, for a list of inputs (N,C,H,W). Returns the least distances
     that are left, of ReLUs and of max-pools, and under the convolutions' names what was added to their filters."""
     nodes = list(fx.symbolic_trace(model).graph.nodes)
     modules = {node: model.get_submodule(node.target) for node in nodes if node.op == "call_module"}
