@@ -304,6 +304,7 @@ int main(int argc, char **argv)
         update(&t);
         cr_plan_update(t.plan);
     }
+    fflush(stdout);
     if (o.save)
         write_tensors(&t, o.save, false);
     if (o.layers)

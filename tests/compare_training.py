@@ -13,8 +13,7 @@ dropout with its formula.
 
 Steps: ten of SGD with momentum, Nesterov's form and weight decay, on a quarter-width ResNet18 in training mode: the
 losses, and the weights and running statistics behind them. No value lies at a kink before the first step, but some do
-later, as in any training; with PyTorch in float32 in camrun's place, losses stray from float64's by up to 1e-4 because of
-them (seeds 1 to 5), and weights by up to 1e-3.
+later, as in any training: for some seeds they make PyTorch's own float32 losses differ from float64's by 1e-4 of the first.
 
 bench/training.c drives the engine. Needs torch and torchvision."""
 import argparse
@@ -40,7 +39,7 @@ TOLERANCE = 1e-4  # of a gradient's L2 norm; of the first loss
 WEIGHT_TOLERANCE = 1e-3  # of the L2 norm, behind ten steps
 SHAPE, QUICK_SHAPE = (2, 3, 160, 192), (2, 3, 96, 112)
 LABELS = [283, 7]
-SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-3, "nesterov": True}
+SGD = {"lr": 0.003, "momentum": 0.9, "weight_decay": 1e-3, "nesterov": True}
 
 
 def random_model(arch, seed, **sizes):
