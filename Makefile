@@ -1,4 +1,4 @@
-# make            build ./camrun and libcamrun.a
+# make            build ./camrun, ./camtrain and libcamrun.a
 # make demo       explain the picture that ships: demo.png
 # make check      build and run every test        make check-c   those that need no Python
 #                                                 make check-neon  NEON kernels under qemu
@@ -54,13 +54,14 @@ LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%
                $(KERNELS:%=$(BUILD)/engine/training_kernels_%.o)
 SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
 CAMRUN_OBJ  := $(CAMRUN_SRC:%.c=$(BUILD)/%.o)
+TRAIN_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(wildcard cam/train/*.c)))
 TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
 .SECONDARY: $(TEST_BIN:=.o) # kept; named, as with no names a header that is gone would rebuild nothing
 .PHONY: all demo check check-c check-neon check-build bench install clean help
-all: camrun
+all: camrun camtrain
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -72,11 +73,13 @@ define compile_kernels
 	    -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
 endef
 
-camrun: $(BUILD)/camrun
+camrun camtrain: %: $(BUILD)/%
 	@cp $< $@
-$(BUILD)/camrun: $(CAMRUN_OBJ) $(SHARED_OBJ) $(BUILD)/libcamrun.a
+$(BUILD)/camrun: $(CAMRUN_OBJ)
+$(BUILD)/camtrain: $(BUILD)/cam/train/main.o $(TRAIN_OBJ)
+$(BUILD)/camrun $(BUILD)/camtrain: $(SHARED_OBJ) $(BUILD)/libcamrun.a
 	@echo "  LD $@"
-	$(Q)$(LINK) -o $@ $^ -lm
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lm
 $(BUILD)/libcamrun.a: $(LIB_OBJ)
 	@rm -f $@
 	@echo "  AR $@"
@@ -89,9 +92,10 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(FLAGS) -c -o $@ $<
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_HELP) $(BUILD)/libcamrun.a
+$(filter $(BUILD)/tests/test_camtrain%,$(TEST_BIN)): $(TRAIN_OBJ) $(SHARED_OBJ)
+$(TEST_BIN): %: %.o $(TEST_HELP) $(BUILD)/libcamrun.a
 	@echo "  LD $@"
-	$(Q)$(LINK) -o $@ $^ -lcmocka -lm
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lm
 
 $(BUILD)/bench/ceilings_%.o: bench/ceilings.c
 	@mkdir -p $(@D)
@@ -122,11 +126,11 @@ NEON_BIN := $(addprefix build/aarch64-linux-gnu-gcc-omp0-debug0/tests/,test_ops 
 check-neon:
 	$(MAKE) CC=aarch64-linux-gnu-gcc OMP=0 CPPFLAGS='-idirafter /usr/include' $(NEON_BIN)
 	sh tests/run.sh $(NEON_BIN:%='qemu-aarch64 -L /usr/aarch64-linux-gnu %')
-check-build: camrun $(TEST_BIN)
+check-build: all $(TEST_BIN)
 
-install: camrun $(BUILD)/libcamrun.a
+install: all $(BUILD)/libcamrun.a
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/camrun
-	install camrun $(DESTDIR)$(PREFIX)/bin
+	install camrun camtrain $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libcamrun.a $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/camrun
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: camrun' 'Version: $(VERSION)' \
@@ -136,6 +140,7 @@ install: camrun $(BUILD)/libcamrun.a
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/camrun.pc
 
 clean:
-	rm -rf build camrun demo.png
+	rm -rf build camrun camtrain demo.png
 
--include $(LIB_OBJ:.o=.d) $(CAMRUN_OBJ:.o=.d) $(SHARED_OBJ:.o=.d) $(wildcard $(BUILD)/bench/*.d) $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(CAMRUN_OBJ:.o=.d) $(SHARED_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(BUILD)/cam/train/main.d \
+         $(wildcard $(BUILD)/bench/*.d) $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)

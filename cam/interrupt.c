@@ -38,3 +38,8 @@ void interrupt_release(void)
     if (arrived)
         on_signal(arrived);
 }
+
+bool interrupt_waits(void)
+{
+    return arrived != 0;
+}

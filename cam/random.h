@@ -5,14 +5,27 @@
 
 #include <stdint.h>
 
-/* The i-th number of sequence `seed`, uniform in [0,1): SplitMix64 (Steele et al., Fast splittable pseudorandom number
- * generators, OOPSLA 2014), of whose 64 bits the upper 53 are used. */
+/* SplitMix64 (Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014): the i-th of a sequence's 64 bits
+ * are random_mix(seed + (i + 1) * RANDOM_STEP). */
+#define RANDOM_STEP UINT64_C(0x9e3779b97f4a7c15)
+
+static inline uint64_t random_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* Uniform in [0,1): the upper 53 of 64 random bits. */
+static inline double random_unit(uint64_t bits)
+{
+    return (double)(bits >> 11) * 0x1p-53;
+}
+
+/* The i-th number of sequence `seed`, uniform in [0,1). */
 static inline double random_at(uint64_t seed, uint64_t i)
 {
-    uint64_t z = seed + (i + 1) * 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0; /* 2^53 */
+    return random_unit(random_mix(seed + (i + 1) * RANDOM_STEP));
 }
 
 #endif

@@ -5,13 +5,14 @@ import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from networks import resnet18, write_header, write_weights
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CAMRUN = os.path.abspath(os.environ.get("CAMRUN", os.path.join(ROOT, "camrun")))
@@ -23,63 +24,9 @@ RESIZE, CROP = 72, 64
 
 # ---- networks ----
 
-def resnet18(classes, channels=3, width=8, seed=1):
-    """A state dict under torchvision's names, with values that keep activations of order 1."""
-    rng = np.random.default_rng(seed)
-    state = {}
-
-    def conv(name, out, inputs, k):
-        state[name + ".weight"] = rng.normal(0, (2 / (inputs * k * k)) ** 0.5, (out, inputs, k, k))
-
-    def batchnorm(name, n):
-        state[name + ".weight"] = rng.uniform(0.5, 1, n)
-        state[name + ".bias"] = rng.normal(0, 0.2, n)
-        state[name + ".running_mean"] = rng.normal(0, 0.3, n)
-        state[name + ".running_var"] = rng.uniform(0.5, 2, n)
-
-    conv("conv1", width, channels, 7)
-    batchnorm("bn1", width)
-    inputs = width
-    for stage in range(4):
-        out = width << stage
-        for block in range(2):
-            name = f"layer{stage + 1}.{block}."
-            conv(name + "conv1", out, inputs, 3)
-            batchnorm(name + "bn1", out)
-            conv(name + "conv2", out, out, 3)
-            batchnorm(name + "bn2", out)
-            if inputs != out:
-                conv(name + "downsample.0", out, inputs, 1)
-                batchnorm(name + "downsample.1", out)
-            inputs = out
-    state["fc.weight"] = rng.normal(0, 0.3, (classes, inputs))
-    state["fc.bias"] = rng.normal(0, 0.1, classes)
-    return {name: array.astype(np.float32) for name, array in state.items()}
-
-
 ALEXNET = {"features.0": (64, 3, 11, 11), "features.3": (192, 64, 5, 5), "features.6": (384, 192, 3, 3),
            "features.8": (256, 384, 3, 3), "features.10": (256, 256, 3, 3), "classifier.1": (4096, 9216),
            "classifier.4": (4096, 4096), "classifier.6": (2, 4096)}
-
-
-def write_header(file, shapes, metadata):
-    """The head of a safetensors file of float32 tensors; returns how many bytes of data must follow."""
-    table, end = {"__metadata__": metadata}, 0
-    for name, shape in shapes.items():
-        begin, end = end, end + 4 * int(np.prod(shape))
-        table[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
-    text = json.dumps(table).encode()
-    text += b" " * (-len(text) % 64)
-    file.write(struct.pack("<Q", len(text)) + text)
-    return end
-
-
-def write_weights(path, state, **metadata):
-    with open(path, "wb") as file:
-        write_header(file, {name: array.shape for name, array in state.items()}, metadata)
-        for array in state.values():
-            file.write(array.tobytes())
-    return str(path)
 
 
 def write_zero_alexnet(path):

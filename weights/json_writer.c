@@ -20,6 +20,14 @@ static int utf8_length(const unsigned char *s)
     return length;
 }
 
+bool json_is_utf8(const char *text)
+{
+    for (int length; *text; text += length)
+        if (!(length = utf8_length((const unsigned char *)text)))
+            return false;
+    return true;
+}
+
 static void put_string(FILE *out, const char *text)
 {
     putc('"', out);

@@ -19,6 +19,7 @@ typedef struct json_writer {
 void json_open(json_writer *j, const char *key, char bracket); /* '{' or '[' */
 void json_close(json_writer *j, char bracket);                 /* '}' or ']' */
 /* Bytes that are not UTF-8 are written as U+FFFD; a NULL text as null. */
+bool json_is_utf8(const char *text);
 void json_text(json_writer *j, const char *key, const char *text);
 /* null where the value is not finite. A float has the fewest digits that read back to the same one, a double six. */
 void json_float(json_writer *j, const char *key, float value);
