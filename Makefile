@@ -1,4 +1,4 @@
-# make            build ./camrun, ./camtrain and libcamrun.a
+# make            build ./camrun, ./camtrain, ./camscenes and libcamrun.a
 # make demo       explain the picture that ships: demo.png
 # make check      build and run every test        make check-c   those that need no Python
 #                                                 make check-neon  NEON kernels under qemu
@@ -54,14 +54,17 @@ LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%
                $(KERNELS:%=$(BUILD)/engine/training_kernels_%.o)
 SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
 CAMRUN_OBJ  := $(CAMRUN_SRC:%.c=$(BUILD)/%.o)
+EXACT       := # see below
+PROGRAMS    := camrun camtrain camscenes
 TRAIN_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(wildcard cam/train/*.c)))
+SCENES_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(wildcard cam/scenes/*.c)))
 TESTS       := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
 .SECONDARY: $(TEST_BIN:=.o) # kept; named, as with no names a header that is gone would rebuild nothing
 .PHONY: all demo check check-c check-neon check-build bench install clean help
-all: camrun camtrain
+all: $(PROGRAMS)
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -73,11 +76,12 @@ define compile_kernels
 	    -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
 endef
 
-camrun camtrain: %: $(BUILD)/%
+$(PROGRAMS): %: $(BUILD)/%
 	@cp $< $@
 $(BUILD)/camrun: $(CAMRUN_OBJ)
 $(BUILD)/camtrain: $(BUILD)/cam/train/main.o $(TRAIN_OBJ)
-$(BUILD)/camrun $(BUILD)/camtrain: $(SHARED_OBJ) $(BUILD)/libcamrun.a
+$(BUILD)/camscenes: $(BUILD)/cam/scenes/main.o $(SCENES_OBJ)
+$(PROGRAMS:%=$(BUILD)/%): $(SHARED_OBJ) $(BUILD)/libcamrun.a
 	@echo "  LD $@"
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lm
 $(BUILD)/libcamrun.a: $(LIB_OBJ)
@@ -91,8 +95,10 @@ $(BUILD)/engine/training_kernels_%.o: engine/training_kernels.c
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	$(Q)$(CC) $(FLAGS) -c -o $@ $<
+	$(Q)$(CC) $(FLAGS) $(EXACT) -c -o $@ $<
+$(BUILD)/cam/scenes/%.o: EXACT := -ffp-contract=off # a scene's bits are the same everywhere
 $(filter $(BUILD)/tests/test_camtrain%,$(TEST_BIN)): $(TRAIN_OBJ) $(SHARED_OBJ)
+$(BUILD)/tests/test_scenes: $(SCENES_OBJ) $(SHARED_OBJ)
 $(TEST_BIN): %: %.o $(TEST_HELP) $(BUILD)/libcamrun.a
 	@echo "  LD $@"
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lm
@@ -121,8 +127,8 @@ check: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
 check-c: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN)
-# The NEON kernels under an emulator: sh scripts/install_packages.sh neon
-NEON_BIN := $(addprefix build/aarch64-linux-gnu-gcc-omp0-debug0/tests/,test_ops test_plan)
+# The NEON kernels, and the bits of scenes, under an emulator: sh scripts/install_packages.sh neon
+NEON_BIN := $(addprefix build/aarch64-linux-gnu-gcc-omp0-debug0/tests/,test_ops test_plan test_scenes)
 check-neon:
 	$(MAKE) CC=aarch64-linux-gnu-gcc OMP=0 CPPFLAGS='-idirafter /usr/include' $(NEON_BIN)
 	sh tests/run.sh $(NEON_BIN:%='qemu-aarch64 -L /usr/aarch64-linux-gnu %')
@@ -130,7 +136,7 @@ check-build: all $(TEST_BIN)
 
 install: all $(BUILD)/libcamrun.a
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/camrun
-	install camrun camtrain $(DESTDIR)$(PREFIX)/bin
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libcamrun.a $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/camrun
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: camrun' 'Version: $(VERSION)' \
@@ -140,7 +146,7 @@ install: all $(BUILD)/libcamrun.a
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/camrun.pc
 
 clean:
-	rm -rf build camrun camtrain demo.png
+	rm -rf build $(PROGRAMS) demo.png
 
 -include $(LIB_OBJ:.o=.d) $(CAMRUN_OBJ:.o=.d) $(SHARED_OBJ:.o=.d) $(TRAIN_OBJ:.o=.d) $(BUILD)/cam/train/main.d \
-         $(wildcard $(BUILD)/bench/*.d) $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)
+         $(SCENES_OBJ:.o=.d) $(BUILD)/cam/scenes/main.d $(wildcard $(BUILD)/bench/*.d) $(TEST_BIN:=.d) $(TEST_HELP:.o=.d)

@@ -86,6 +86,16 @@ bool read_number(const char **text, float *value)
     return ok;
 }
 
+bool set_number(void *field, const char *text, const option *o, cr_error *err)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= o->low && value <= o->high))
+        return cr_fail(err, "expected a number from %g to %g, found '%.60s'", o->low, o->high, text);
+    *(double *)field = value;
+    return true;
+}
+
 static bool read_channels(channel_values *values, const char *text, cr_error *err)
 {
     const char *end = text;

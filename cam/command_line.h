@@ -60,6 +60,7 @@ bool set_text(void *field, const char *text, const option *o, cr_error *err);  /
 bool add_text(void *field, const char *text, const option *o, cr_error *err);  /* text_list */
 bool set_arch(void *field, const char *text, const option *o, cr_error *err);  /* const char *: a known network */
 bool set_count(void *field, const char *text, const option *o, cr_error *err); /* int */
+bool set_number(void *field, const char *text, const option *o, cr_error *err); /* double */
 
 /* Numbers for the three channels, or one for all; n is 0 where the option is not given. */
 typedef struct channel_values {

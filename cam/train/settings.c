@@ -39,16 +39,6 @@ const char *const settings_help =
 
 /* ---- values ---- */
 
-static bool set_number(void *field, const char *text, const option *o, cr_error *err)
-{
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= o->low && value <= o->high))
-        return cr_fail(err, "expected a number from %g to %g, found '%.60s'", o->low, o->high, text);
-    *(double *)field = value;
-    return true;
-}
-
 /* One of names; the last is NULL. */
 static bool choose(int *field, const char *text, const char *const *names, cr_error *err)
 {
