@@ -111,7 +111,7 @@ cr_explainer *cr_explainer_create(const cr_net *net, const cr_explain_request *r
         e->needs |= r->methods[i]->needs;
     }
 
-    cr_request request = {.n = r->n, .h = r->h, .w = r->w, .keep = r->layers, .n_keep = r->n_layers};
+    cr_request request = {.n = r->n, .h = r->h, .w = r->w, .keep = r->layers, .n_keep = r->n_layers, .direct = r->direct};
     if (e->needs & CR_NEEDS_GRADIENT) {
         request.grad = r->layers;
         request.n_grad = r->n_layers;

@@ -23,6 +23,7 @@ typedef struct cr_explain_request {
     const int *layers;  /* nodes whose outputs are explained */
     int n_layers;
     int n, h, w;        /* batch and input size */
+    bool direct;        /* no Winograd: every convolution sums in the order of its formula */
     uint64_t seed;      /* of the methods' random numbers */
     bool eigen_smooth;  /* the first principal component of a method's terms in place of their sum (cr_method_map) */
 } cr_explain_request;

@@ -33,7 +33,8 @@ const char *const options_help =
     "         --colormap jet|viridis|turbo|grey          --json  the report for programs\n"
     "         --save-map F.npy  in [0,1], input size     --save-raw F.npy  signed, layer size\n"
     "         --save-logits F.npy\n"
-    "Other    --list-methods  --list-layers  --timing [--repeat N]  --threads N  --help  --version\n"
+    "Other    --list-methods  --list-layers  --timing [--repeat N]  --threads N  --direct (no Winograd)\n"
+    "         --help  --version\n"
     "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line is.\n";
 
 /* ---- values ---- */
@@ -135,6 +136,7 @@ static const option table[] = {
     {"json", 0, set_flag, FIELD(json), ANY_TASK | LIST_METHODS, 0, 0},
     {"timing", 0, set_flag, FIELD(timing), EXPLAIN, 0, 0},
     {"repeat", 0, set_count, FIELD(repeat), EXPLAIN, 1, 1000000},
+    {"direct", 0, set_flag, FIELD(direct), EXPLAIN, 0, 0},
     {"threads", 0, set_count, FIELD(threads), EXPLAIN, 1, 1024},
     {"seed", 0, set_count, FIELD(seed), EXPLAIN, 1, INT_MAX},
 };

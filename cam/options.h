@@ -44,7 +44,7 @@ typedef struct options {
     const char *output, *save_map, *save_raw, *save_logits;
     float alpha;
     const cr_colormap *colormap;
-    bool panel, json, timing;
+    bool panel, json, timing, direct;
     int repeat, threads, seed;
 } options;
 

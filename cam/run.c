@@ -261,7 +261,7 @@ static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
     const options *o = r->o;
     const cr_explain_request request = {
         .methods = o->methods.items, .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers,
-        .n = n, .h = h, .w = w, .seed = (uint64_t)o->seed,
+        .n = n, .h = h, .w = w, .direct = o->direct, .seed = (uint64_t)o->seed,
         .eigen_smooth = o->eigen_smooth,
     };
     r->explainer = cr_explainer_create(r->net, &request, err);

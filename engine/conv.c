@@ -175,6 +175,25 @@ static void choose_grid(int *row_parts, int *tile_parts, int rows, int tiles, co
     }
 }
 
+/* One long chain of additions loses more to rounding than the sum of short ones: so many products at a time, added up
+ * in y. */
+enum { CHAIN = 512 };
+
+static void run_rows(const kernels *k, const conv_task *task, int tile, int row0, int row1)
+{
+    const int blocks = CHAIN / (task->in_block * (task->n_taps > 0 ? task->n_taps : 1)), n_in = task->n_in;
+    conv_task part = *task;
+    for (int b = 0; b == 0 || b < n_in; b += part.n_in) {
+        part.n_in = smaller(blocks > 0 ? blocks : 1, n_in - b);
+        part.relu = task->relu && b + part.n_in >= n_in;
+        k->conv(&part, tile, row0, row1);
+        part.x.p += part.n_in * task->x.block;
+        part.w += (ptrdiff_t)part.n_in * task->n_taps * task->in_block * k->oc_tile;
+        part.bias = NULL;
+        part.add = part.y;
+    }
+}
+
 /* Either the weights or the rows of x should stay in a core's second-level cache while the other streams by: the larger
  * of the two is walked through once. */
 static void direct_run(const cr_plan *plan, const conv_call *call, const int x_stride[2], const int y_stride[2])
@@ -188,6 +207,7 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
         .tap = part->tap,
         .n_taps = part->taps[0] * part->taps[1],
         .w = part->w,
+        .w_tile = (ptrdiff_t)k->oc_tile * call->x->blocks * call->x->block * part->taps[0] * part->taps[1],
         .bias = call->bias,
         .y = tensor_map(call->arena, call->y, 0),
         .out_blocks = call->y->blocks,
@@ -225,7 +245,7 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
             if (call->add)
                 image.add.p += n * call->add->image;
             for (int tile = first_tile; tile < last_tile; tile++)
-                k->conv(&image, tile, row0, row0 + next - row);
+                run_rows(k, &image, tile, row0, row0 + next - row);
         }
     }
 }

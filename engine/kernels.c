@@ -92,7 +92,7 @@ INLINE const float *next_weights(const conv_task *task, const float *w, int pass
 /* Rows are cut into tiles of nearly equal width; narrow maps take two rows in one tile. */
 INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdiff_t col)
 {
-    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
+    const float *w = task->w + tile * task->w_tile;
     const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
     const int narrow = OW / tiles, wide = OW % tiles; /* so many tiles are one pixel wider */
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
@@ -121,7 +121,7 @@ enum { ANY_STEP_PIXELS = TILE_PIXELS < 4 ? TILE_PIXELS : 4 };
 /* Any step between columns: tiles so narrow that the addresses stay in registers. */
 static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
 {
-    const float *w = task->w + (ptrdiff_t)tile * task->n_in * task->n_taps * task->in_block * OC_TILE;
+    const float *w = task->w + tile * task->w_tile;
     const map *mx = &task->x, *my = &task->y, *ma = &task->add;
     for (int oh = row0; oh < row1; oh++)
         for (int ow = 0; ow < task->OW;) {
@@ -286,26 +286,37 @@ static void winograd_weights(float *U, const float *w, int taps)
         transform_weights(U, w, 5);
 }
 
-/* P tiles x OC_TILE channels of one point; P is a constant in every call. */
+INLINE void add_to(float *M, vec sum, bool more)
+{
+    if (more)
+        sum += load(M);
+    store(M, sum);
+}
+
+/* P tiles x OC_TILE channels of one point; P is a constant in every call. One long chain of additions loses more to
+ * rounding than the sum of short ones, and Winograd's transforms magnify it: so two blocks of channels at a time. */
 INLINE void products_tile(float *M, const float *V, const float *ahead, const float *U, const winograd_products *task, int P)
 {
-    vec acc[MOST_PIXELS][OC_VECS];
-    for (int v = 0; v < OC_VECS; v++)
-        for (int p = 0; p < P; p++)
-            acc[p][v] = task->more ? load(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK) : (vec){0};
-    for (int b = 0; b < task->n_in; b++, V += task->V_block, ahead += task->V_block)
-        for (int ic = 0; ic < BLOCK; ic++, U += SIDE * SIDE * OC_TILE) {
-            __builtin_prefetch(ahead + ic * BLOCK);
-            vec weight[OC_VECS];
-            for (int v = 0; v < OC_VECS; v++)
-                weight[v] = load(U + v * VL);
+    enum { CHAIN = 2 };
+    for (int first = 0; first < task->n_in; first += CHAIN) {
+        vec acc[MOST_PIXELS][OC_VECS];
+        for (int v = 0; v < OC_VECS; v++)
             for (int p = 0; p < P; p++)
+                acc[p][v] = (vec){0};
+        for (int b = first; b < first + CHAIN && b < task->n_in; b++, V += task->V_block, ahead += task->V_block)
+            for (int ic = 0; ic < BLOCK; ic++, U += SIDE * SIDE * OC_TILE) {
+                __builtin_prefetch(ahead + ic * BLOCK);
+                vec weight[OC_VECS];
                 for (int v = 0; v < OC_VECS; v++)
-                    acc[p][v] += weight[v] * V[p * BLOCK + ic];
-        }
-    for (int v = 0; v < OC_VECS; v++)
-        for (int p = 0; p < P; p++)
-            store(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK, acc[p][v]);
+                    weight[v] = load(U + v * VL);
+                for (int p = 0; p < P; p++)
+                    for (int v = 0; v < OC_VECS; v++)
+                        acc[p][v] += weight[v] * V[p * BLOCK + ic];
+            }
+        for (int v = 0; v < OC_VECS; v++)
+            for (int p = 0; p < P; p++)
+                add_to(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK, acc[p][v], first || task->more);
+    }
 }
 
 #define PRODUCTS_CASE(P)                                              \
@@ -363,7 +374,7 @@ INLINE void few_tiles_row(const winograd_few_task *task, int v, int i, int tiles
     vec acc[SIDE][FEW_TILES];
     for (int j = 0; j < SIDE; j++)
         for (int t = 0; t < tiles; t++)
-            acc[j][t] = task->more ? load(M + j * task->M_point + t * BLOCK) : (vec){0};
+            acc[j][t] = (vec){0};
     for (int b = 0; b < task->n_in; b++, V += task->V_block, w += 9 * tap)
         for (int ic = 0; ic < BLOCK; ic++) {
             if (v == 0)
@@ -378,7 +389,7 @@ INLINE void few_tiles_row(const winograd_few_task *task, int v, int i, int tiles
         }
     for (int j = 0; j < SIDE; j++)
         for (int t = 0; t < tiles; t++)
-            store(M + j * task->M_point + t * BLOCK, acc[j][t]);
+            add_to(M + j * task->M_point + t * BLOCK, acc[j][t], task->more);
 }
 
 INLINE void few_tiles_rows(const winograd_few_task *task, int tiles)

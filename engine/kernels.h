@@ -40,6 +40,7 @@ typedef struct conv_task {
     const int32_t *tap; /* n_taps offsets from x's pixel, in floats; may be negative */
     int n_taps;
     const float *w;     /* packed: (OC/oc_tile, n_in, n_taps, in_block, oc_tile), zeros beyond the last channel */
+    ptrdiff_t w_tile;   /* from one tile's weights to the next's: n_in may be some of the channels */
     const float *bias;  /* OC rounded up to oc_tile, or NULL */
     map add;            /* added before the ReLU; add.p NULL where there is none; may be y itself */
     map y;

@@ -19,6 +19,7 @@
 
 enum {
     FEW_TILES = 8,          /* of an image: their weights are transformed in registers */
+    FEW_BLOCKS = 2,         /* input-channel blocks at a time there */
     CHUNK_BLOCKS = 4,       /* input-channel blocks in U: 295 KB */
     CHUNK_TILES = 98,       /* tiles in M: 450 KB */
     GROUP_FLOATS = 1 << 20, /* V: 4 MB, of the last-level cache */
@@ -184,8 +185,8 @@ static void multiply_few(const cr_plan *plan, const winograd_shape *s, const con
     const kernels *k = plan->k;
     const int n_in = call->x->blocks;
     const float *w = call->part->w + (ptrdiff_t)at->oc_tile * n_in * s->w_block;
-    for (int b = 0; b < n_in; b += CHUNK_BLOCKS) {
-        const int blocks = smaller(CHUNK_BLOCKS, n_in - b);
+    for (int b = 0; b < n_in; b += FEW_BLOCKS) {
+        const int blocks = smaller(FEW_BLOCKS, n_in - b);
         for (int i = 0; i < k->oc_tile / BLOCK; i++)
             for (int t = 0; t < at->count; t += k->few_tiles) {
                 const winograd_few_task task = {

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""How far camrun and PyTorch, both in float32, are from the same network in float64. Prints a Markdown table.
+
+    make && /usr/bin/python3 tests/accuracy.py [picture]
+
+Random weights as in compare_torchvision.py, moved away from kinks for this picture. Of the logits and of every raw map, at
+several layers, the length of the error over that of the truth; camrun with Winograd and without (--direct). Exits with 1 where
+camrun's is more than three times PyTorch's and more than a rounding of the result: below ROUNDING, a few units in the
+last place of a float32, which of two programs is nearer is luck."""
+import argparse
+import copy
+import os
+import sys
+import tempfile
+
+import torch
+
+import compare_torchvision as compare
+import torch_cam
+
+MOST, ROUNDING = 3, 5e-7
+
+
+def distance(found, truth):
+    """The error's length over the truth's."""
+    return ((found.double() - truth).norm() / truth.norm()).item()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", nargs="?", default=os.path.join(compare.ROOT, "cam", "demo", "shapes.png"))
+    parser.add_argument("--arch", action="append", choices=list(torch_cam.LAYERS), help="default: all five")
+    parser.add_argument("--seed", type=int, default=1, help="of the weights (default: %(default)s)")
+    args = parser.parse_args()
+    program = os.path.join(compare.ROOT, "camrun")
+    bad = 0
+    print("| network | what | PyTorch | camrun | ratio | camrun --direct |\n| --- | --- | --: | --: | --: | --: |")
+    with tempfile.TemporaryDirectory() as folder:
+        (_, arguments, x), = compare.make_inputs([args.picture], [], folder)
+        for arch in args.arch or torch_cam.LAYERS:
+            random_weights, weights = (os.path.join(folder, name) for name in ("random.bin", "adjusted.bin"))
+            compare.convert(arch, args.seed, random_weights)
+            model, _ = compare.adjust(arch, x, random_weights, weights)
+            layers = torch_cam.LAYERS[arch]
+            truth = compare.expected_arrays(arch, copy.deepcopy(model).double(), x.double(), layers)
+            theirs = compare.expected_arrays(arch, model, x, layers)
+            logits = False
+            for (method, names), arrays in truth.items():
+                if len(names) > 1:
+                    continue
+                command = ["--weights", weights, "--method", method, *arguments]
+                ours, direct = (compare.run_camrun(program, command + more, names, folder) for more in ([], ["--direct"]))
+                for what in ["raw"] if logits else ["logits", "raw"]:
+                    errors = [distance(found[what], arrays[what])
+                              for found in (theirs[method, names], ours, direct)]
+                    ratio = errors[1] / errors[0]
+                    failed = ratio > MOST and errors[1] > ROUNDING
+                    bad += failed
+                    name = what if what == "logits" else f"{method} {names[0]}"
+                    print(f"| {arch} | {name} | {errors[0]:.1e} | {errors[1]:.1e} | {ratio:.1f}{' !' if failed else ''} | "
+                          f"{errors[2]:.1e} |", flush=True)
+                logits = True
+    print(f"\n{bad} of these errors are more than {MOST} times PyTorch's and above {ROUNDING:.0e}.")
+    return bad > 0
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    sys.exit(main())
