@@ -18,7 +18,7 @@ typedef struct options {
     const char *json;
     int size, batch, threads;
     double seconds; /* spent on each measurement */
-    bool layers;
+    bool layers, direct;
 } options;
 
 static double now(void)
@@ -209,7 +209,7 @@ static double time_gradcam(const cr_net *net, const options *o, const float *x, 
 {
     cr_error err;
     const cr_request request = {
-        .n = o->batch, .h = o->size, .w = o->size, .keep = &layer, .n_keep = 1, .grad = &layer, .n_grad = 1};
+        .n = o->batch, .h = o->size, .w = o->size, .keep = &layer, .n_keep = 1, .grad = &layer, .n_grad = 1, .direct = o->direct};
     cr_plan *plan = cr_plan_create(net, &request, &err);
     cr_tape *tape = plan ? cr_tape_create(plan, &err) : NULL;
     if (!tape)
@@ -303,7 +303,7 @@ static void bench_net(const char *name, const options *o, const peak *top, FILE 
         die("out of memory for the seed");
     for (int n = 0; n < o->batch; n++)
         seed[n * 1000 + 243] = 1.0f;
-    const cr_request request = {.n = o->batch, .h = o->size, .w = o->size};
+    const cr_request request = {.n = o->batch, .h = o->size, .w = o->size, .direct = o->direct};
     cr_plan *plan = cr_plan_create(net, &request, &err);
     cr_tape *tape = plan ? cr_tape_create(plan, &err) : NULL;
     if (!tape)
@@ -349,7 +349,7 @@ static void bench_net(const char *name, const options *o, const peak *top, FILE 
 static const char usage[] =
     "bench: times every network and layer, against the ceilings of this machine\n"
     "  --archs A,B,..    networks (default alexnet,vgg19,resnet18,resnet34,resnet50)\n"
-    "  --layers          every layer too\n"
+    "  --layers          every layer too                --direct      no Winograd\n"
     "  --size N          input of N x N pixels (224)      --batch N     images at once (1)\n"
     "  --threads N       (all cores)                      --seconds S   spent on each measurement (1)\n"
     "  --json FILE       the same figures for programs\n";
@@ -373,6 +373,10 @@ static options parse(int argc, char **argv)
         }
         if (strcmp(argv[i], "--layers") == 0) {
             o.layers = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--direct") == 0) {
+            o.direct = true;
             continue;
         }
         if (i + 1 == argc)

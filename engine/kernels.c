@@ -294,28 +294,26 @@ INLINE void add_to(float *M, vec sum, bool more)
 }
 
 /* P tiles x OC_TILE channels of one point; P is a constant in every call. One long chain of additions loses more to
- * rounding than the sum of short ones, and Winograd's transforms magnify it: so two blocks of channels at a time. */
+ * rounding than the sum of short ones, and the output's transform magnifies it: so one block of channels at a time. */
 INLINE void products_tile(float *M, const float *V, const float *ahead, const float *U, const winograd_products *task, int P)
 {
-    enum { CHAIN = 2 };
-    for (int first = 0; first < task->n_in; first += CHAIN) {
+    for (int b = 0; b < task->n_in; b++, V += task->V_block, ahead += task->V_block) {
         vec acc[MOST_PIXELS][OC_VECS];
         for (int v = 0; v < OC_VECS; v++)
             for (int p = 0; p < P; p++)
                 acc[p][v] = (vec){0};
-        for (int b = first; b < first + CHAIN && b < task->n_in; b++, V += task->V_block, ahead += task->V_block)
-            for (int ic = 0; ic < BLOCK; ic++, U += SIDE * SIDE * OC_TILE) {
-                __builtin_prefetch(ahead + ic * BLOCK);
-                vec weight[OC_VECS];
+        for (int ic = 0; ic < BLOCK; ic++, U += SIDE * SIDE * OC_TILE) {
+            __builtin_prefetch(ahead + ic * BLOCK);
+            vec weight[OC_VECS];
+            for (int v = 0; v < OC_VECS; v++)
+                weight[v] = load(U + v * VL);
+            for (int p = 0; p < P; p++)
                 for (int v = 0; v < OC_VECS; v++)
-                    weight[v] = load(U + v * VL);
-                for (int p = 0; p < P; p++)
-                    for (int v = 0; v < OC_VECS; v++)
-                        acc[p][v] += weight[v] * V[p * BLOCK + ic];
-            }
+                    acc[p][v] += weight[v] * V[p * BLOCK + ic];
+        }
         for (int v = 0; v < OC_VECS; v++)
             for (int p = 0; p < P; p++)
-                add_to(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK, acc[p][v], first || task->more);
+                add_to(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK, acc[p][v], b || task->more);
     }
 }
 

@@ -19,7 +19,7 @@
 
 enum {
     FEW_TILES = 8,          /* of an image: their weights are transformed in registers */
-    FEW_BLOCKS = 2,         /* input-channel blocks at a time there */
+    FEW_BLOCKS = 1,         /* input-channel blocks at a time there */
     CHUNK_BLOCKS = 4,       /* input-channel blocks in U: 295 KB */
     CHUNK_TILES = 98,       /* tiles in M: 450 KB */
     GROUP_FLOATS = 1 << 20, /* V: 4 MB, of the last-level cache */
