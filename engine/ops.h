@@ -92,9 +92,17 @@ void batchnorm_forward(const cr_plan *plan, const step *s, float *arena);
 void batchnorm_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 void batchnorm_update_running(const cr_plan *plan, const step *s, const float *arena, float momentum, float *mean, float *var);
 
-/* weight_gradient.c: the parameters' gradients that the plan was asked for. */
+/* weight_gradient.c: the parameters' gradients that the plan was asked for. scatter_weights: of a tile of output channels,
+ * some runs of weights (weight_gradient.c says what they are) to where they lie in dw. */
+void weight_gradient_plan_kernels(cr_plan *plan, step *s);
+void scatter_weights(const cr_plan *plan, const step *s, float *dw, const float *sums, int tile, int first, int end);
 void conv_weight_gradient(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 void linear_weight_gradient(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
+
+/* winograd_gradient.c: whether it is faster than the direct sums; it runs in so many floats of backward_scratch. */
+bool winograd_gradient_pays(const cr_plan *plan, const step *s);
+size_t winograd_gradient_scratch(const cr_plan *plan, const step *s);
+void winograd_gradient(const cr_plan *plan, const step *s, const tensor *dy, float *arena, float *dw);
 
 /* dropout.c */
 void dropout_forward(const cr_plan *plan, const step *s, float *arena);

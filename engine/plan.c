@@ -204,7 +204,7 @@ static void find_lifetimes(cr_plan *plan)
         s->scratch = s->backward_scratch = s->statistics = (tensor){.start = 1, .end = 0};
         if (op == CR_CONV2D || s->train)
             extend(&s->scratch, i);
-        if ((op == CR_CONV2D && s->need_x) || (op == CR_BATCHNORM && s->active))
+        if (s->active && (op == CR_CONV2D || op == CR_BATCHNORM))
             extend(&s->backward_scratch, 2 * S - 1 - i);
         if (s->train) {
             extend(&s->statistics, i);
@@ -326,8 +326,10 @@ static bool lay_out_all(cr_plan *plan)
         if (!lay_out(&s->argmax, plan->shape[s->last], BLOCK, plan->N))
             return false;
         s->argmax.size = (s->argmax.size / sizeof(float) + BLOCK - 1) / BLOCK * BLOCK; /* bytes, not floats */
-        if (plan->net->nodes[s->node].op == CR_CONV2D)
+        if (plan->net->nodes[s->node].op == CR_CONV2D) {
             conv_plan_kernels(plan, s, i < plan->by_image ? 1 : plan->N);
+            weight_gradient_plan_kernels(plan, s);
+        }
         if (plan->net->nodes[s->node].op == CR_BATCHNORM)
             batchnorm_plan_kernels(plan, s);
     }

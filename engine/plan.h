@@ -52,6 +52,7 @@ typedef struct step {
     float *scale;          /* CR_BATCHNORM, padded to whole blocks. In plan->packed */
     bool active;           /* takes part in the backward */
     bool train;            /* CR_BATCHNORM: normalises by the batch's own statistics */
+    bool winograd_gradient; /* CR_CONV2D: the weights' gradient runs by winograd_gradient.c */
     bool need_params;      /* computes gradients of its node's parameters: plan->param_grad says of which */
     bool need_x, need_add; /* whose gradient it computes */
     bool first_x, first_add; /* it is that gradient's first writer: it overwrites, later ones add */

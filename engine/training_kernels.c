@@ -4,14 +4,15 @@
 
 #include "kernels.h"
 #include "vec.h"
+#include "winograd_transforms.h"
 
 /* ---- batchnorm: each element is read from memory once per pass, so these run as fast as memory does ---- */
 
 /* Half as many floats as a vec holds, which become a vec of doubles. */
 enum { HALF = VL / 2 };
 
-typedef float half __attribute__((vector_size(VEC_BYTES / 2), may_alias));
-typedef int32_t ihalf __attribute__((vector_size(VEC_BYTES / 2), may_alias));
+typedef float half_vec __attribute__((vector_size(VEC_BYTES / 2), may_alias));
+typedef int32_t half_ivec __attribute__((vector_size(VEC_BYTES / 2), may_alias));
 typedef double dvec __attribute__((vector_size(VEC_BYTES), may_alias));
 typedef double dvec_unaligned __attribute__((vector_size(VEC_BYTES), may_alias, aligned(8)));
 
@@ -30,7 +31,7 @@ static void moments(double *sum, double *squares, const float *x, int W)
     for (int h = 0; h < BLOCK; h += HALF) {
         dvec s = load_double(sum + h), q = load_double(squares + h);
         for (int p = 0; p < W; p++) {
-            const dvec v = __builtin_convertvector(*(const half *)(x + p * BLOCK + h), dvec);
+            const dvec v = __builtin_convertvector(*(const half_vec *)(x + p * BLOCK + h), dvec);
             s += v;
             q += v * v;
         }
@@ -59,17 +60,17 @@ static void batchnorm_sums(double *sum, double *product, float *add, bool first,
         dvec s = load_double(sum + h), q = load_double(product + h);
         for (int p = 0; p < W; p++) {
             const int at = p * BLOCK + h;
-            half g = *(const half *)(dy + at);
+            half_vec g = *(const half_vec *)(dy + at);
             if (y)
-                g = (half)((ihalf)g & (*(const half *)(y + at) > 0.0f));
+                g = (half_vec)((half_ivec)g & (*(const half_vec *)(y + at) > 0.0f));
             if (add && first)
-                *(half *)(add + at) = g;
+                *(half_vec *)(add + at) = g;
             else if (add)
-                *(half *)(add + at) += g;
+                *(half_vec *)(add + at) += g;
             const dvec wide = __builtin_convertvector(g, dvec);
             s += wide;
             if (x)
-                q += wide * __builtin_convertvector(*(const half *)(x + at), dvec);
+                q += wide * __builtin_convertvector(*(const half_vec *)(x + at), dvec);
         }
         store_double(sum + h, s);
         store_double(product + h, q);
@@ -141,6 +142,69 @@ static void weight_gradient(float *sums, const gradient_task *task, const float 
     }
 }
 
+/* m, rows and cols are constants in every call that matters. */
+INLINE void transform_dy(float *Y, ptrdiff_t point, const float *dy, ptrdiff_t row, int rows, int cols, int m)
+{
+    for (int v = 0; v < BLOCK; v += VL) {
+        vec half[4][SIDE]; /* [column][row of G dy] */
+        for (int j = 0; j < m; j++) {
+            vec g[4];
+            for (int i = 0; i < m; i++)
+                g[i] = i < rows && j < cols ? load(dy + i * row + j * BLOCK + v) : (vec){0};
+            apply_G(half[j], g, m);
+        }
+        for (int i = 0; i < SIDE; i++) {
+            vec g[4], r[SIDE];
+            for (int j = 0; j < m; j++)
+                g[j] = half[j][i];
+            apply_G(r, g, m);
+            for (int j = 0; j < SIDE; j++)
+                store(Y + (i * SIDE + j) * point + v, r[j]);
+        }
+    }
+}
+
+static void winograd_gradient_input(float *Y, ptrdiff_t point, const float *dy, ptrdiff_t row, int rows, int cols, int m)
+{
+    if (m == 4 && rows >= 4 && cols >= 4)
+        transform_dy(Y, point, dy, row, 4, 4, 4);
+    else if (m == 4)
+        transform_dy(Y, point, dy, row, rows, cols, 4);
+    else
+        transform_dy(Y, point, dy, row, rows, cols, 2);
+}
+
+/* taps is a constant in every call. */
+INLINE void transform_dU(float *dw, const float *dU, int taps)
+{
+    const ptrdiff_t point = BLOCK * OC_TILE;
+    for (int at = 0; at < BLOCK * OC_TILE; at += VL) {
+        vec half[SIDE][MOST_TAPS]; /* [column][row of A^T dU] */
+        for (int j = 0; j < SIDE; j++) {
+            vec r[SIDE];
+            for (int i = 0; i < SIDE; i++)
+                r[i] = load(dU + (i * SIDE + j) * point + at);
+            apply_A(half[j], r, taps);
+        }
+        for (int i = 0; i < taps; i++) {
+            vec r[SIDE], out[MOST_TAPS];
+            for (int j = 0; j < SIDE; j++)
+                r[j] = half[j][i];
+            apply_A(out, r, taps);
+            for (int j = 0; j < taps; j++)
+                store(dw + (i * taps + j) * point + at, out[j]);
+        }
+    }
+}
+
+static void winograd_gradient_output(float *dw, const float *dU, int taps)
+{
+    if (taps == 3)
+        transform_dU(dw, dU, 3);
+    else
+        transform_dU(dw, dU, 5);
+}
+
 /* `rows` rows of dw from column i on, `width` floats: the sum over images in registers. rows and width are constants in
  * every call, and width is VL or 1. */
 INLINE void linear_rows(float *dw, const float *dy, ptrdiff_t dy_step, const float *x, ptrdiff_t x_step, int N, int I, int i,
@@ -192,5 +256,7 @@ const training_kernels TRAINING_KERNELS = {
     .batchnorm_sums = batchnorm_sums,
     .batchnorm_input = batchnorm_input,
     .weight_gradient = weight_gradient,
+    .winograd_gradient_input = winograd_gradient_input,
+    .winograd_gradient_output = winograd_gradient_output,
     .linear_weight_gradient = linear_weight_gradient,
 };

@@ -33,6 +33,13 @@ typedef struct training_kernels {
     /* sums[v][o] += sum over rows x OW pixels of x[pixel][v] * dy[o][pixel], for `count` contiguous floats v of x and
      * oc_tile channels o of dy, 16 to a block. sums (count, oc_tile). */
     void (*weight_gradient)(float *sums, const gradient_task *task, const float *x, const float *dy, int count, int rows);
+    /* The same sums by Winograd: winograd_gradient.c. m: a side of the tile of dy, taps = 7 - m: of the kernel. */
+    /* Y[p] = (G dy G^T)[p] of 16 channels of one m x m tile at dy; rows, cols: how much of it lies inside the picture, the
+     * rest counts as zeros */
+    void (*winograd_gradient_input)(float *Y, ptrdiff_t point, const float *dy, ptrdiff_t row, int rows, int cols, int m);
+    /* dw[t][i][o] = (A^T dU[.][i][o] A)[t]; dU (points, 16, oc_tile), dw (taps * taps, 16, oc_tile) */
+    void (*winograd_gradient_output)(float *dw, const float *dU, int taps);
+
     /* dw[o][i] = sum_n dy[n][o] * x[n][i] for o0 <= o < o1; dw (O,I) row-major, any alignment; steps from image to image */
     void (*linear_weight_gradient)(float *dw, const float *dy, ptrdiff_t dy_step, const float *x, ptrdiff_t x_step, int N,
                                    int I, int o0, int o1);

@@ -50,6 +50,22 @@ static run run_at(const order *o, int i, const conv_part *part, const tensor *x)
     };
 }
 
+/* sums of the runs first .. end - 1 of a tile of output channels, (runs, length, oc_tile), to dw (OC,IC,KH,KW). */
+void scatter_weights(const cr_plan *plan, const step *s, float *dw, const float *sums, int tile, int first, int end)
+{
+    const cr_node *node = &plan->net->nodes[s->node];
+    const tensor *x = &plan->value[s->x];
+    const order o = order_of(&s->forward, node, x);
+    const int oc_tile = plan->k->oc_tile, oc0 = tile * oc_tile, OC = smaller(oc_tile, node->channels - oc0);
+    const ptrdiff_t weights = (ptrdiff_t)x->C * node->kernel[0] * node->kernel[1];
+    for (int i = first; i < end; i++, sums += o.length * oc_tile) {
+        const run r = run_at(&o, i, &s->forward, x);
+        for (int oc = 0; oc < OC; oc++)
+            for (int v = 0; v < r.count; v++)
+                dw[(oc0 + oc) * weights + r.weight + v * r.weight_step] = sums[v * oc_tile + oc];
+    }
+}
+
 /* Runs first .. end - 1 of one tile of output channels. */
 static void gradient_piece(const cr_plan *plan, const step *s, const tensor *dy, float *arena, float *dw, const order *o,
                            int tile, int first, int end)
@@ -57,12 +73,12 @@ static void gradient_piece(const cr_plan *plan, const step *s, const tensor *dy,
     const kernels *k = plan->k;
     const cr_node *node = &plan->net->nodes[s->node];
     const tensor *x = &plan->value[s->x];
-    const int oc0 = tile * k->oc_tile, OC = dy->C - oc0 < k->oc_tile ? dy->C - oc0 : k->oc_tile;
+    const int oc0 = tile * k->oc_tile;
     const gradient_task task = {
         .x_row = node->stride[0] * x->row,
         .x_col = node->stride[1] * (ptrdiff_t)x->block,
         .dy_row = dy->row,
-        .dy_block = OC > BLOCK ? dy->plane : 0, /* a tile may reach beyond the last block: its sums are not used */
+        .dy_block = dy->C - oc0 > BLOCK ? dy->plane : 0, /* a tile may reach beyond the last block: its sums are not used */
         .OW = dy->W,
     };
     const int chunk = (CHUNK_PIXELS + dy->W - 1) / dy->W;
@@ -79,13 +95,7 @@ static void gradient_piece(const cr_plan *plan, const step *s, const tensor *dy,
                                              row + chunk < dy->H ? chunk : dy->H - row);
             }
     }
-    const ptrdiff_t weights = (ptrdiff_t)x->C * node->kernel[0] * node->kernel[1];
-    for (int i = first; i < end; i++) {
-        const run r = run_at(o, i, &s->forward, x);
-        for (int oc = 0; oc < OC; oc++)
-            for (int v = 0; v < r.count; v++)
-                dw[(oc0 + oc) * weights + r.weight + v * r.weight_step] = sums[(i - first) * run_size + v * k->oc_tile + oc];
-    }
+    scatter_weights(plan, s, dw, sums, tile, first, end);
 }
 
 /* dbias[oc] = sum of dy over images and pixels. */
@@ -102,6 +112,14 @@ static void bias_gradient(const cr_plan *plan, const tensor *dy, float *arena, f
     }
 }
 
+void weight_gradient_plan_kernels(cr_plan *plan, step *s)
+{
+    s->winograd_gradient = s->need_params && winograd_gradient_pays(plan, s);
+    const size_t size = s->winograd_gradient ? winograd_gradient_scratch(plan, s) : 0;
+    if (size > s->backward_scratch.size)
+        s->backward_scratch.size = size;
+}
+
 void conv_weight_gradient(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
 {
     const cr_node *node = &plan->net->nodes[s->node];
@@ -110,6 +128,10 @@ void conv_weight_gradient(const cr_plan *plan, const step *s, const tensor *dy, 
         bias_gradient(plan, dy, arena, arena + dw[1].offset);
     if (!tensor_exists(dw))
         return;
+    if (s->winograd_gradient) {
+        winograd_gradient(plan, s, dy, arena, arena + dw->offset);
+        return;
+    }
 
     const order o = order_of(&s->forward, node, &plan->value[s->x]);
     const int tiles = (dy->C + plan->k->oc_tile - 1) / plan->k->oc_tile;

@@ -188,6 +188,15 @@ static void test_winograd(void **state)
         {1, 40, 15, 13, 24, SQUARE(5, 1, 0)},
         {1, 5, 13, 10, 70, SQUARE(5, 1, 4)},
         {1, 70, 9, 16, 8, {{5, 5}, {1, 1}, {1, 3}, {1, 1}}},
+        /* batches of so many tiles that the weights' gradients run so too, of one group of tiles and of several */
+        {6, 17, 10, 13, 33, SQUARE(3, 1, 1)},
+        {6, 5, 9, 15, 70, SQUARE(3, 1, 0)},
+        {16, 40, 7, 5, 24, SQUARE(3, 1, 1)},
+        {7, 3, 12, 11, 40, {{3, 3}, {1, 1}, {0, 2}, {1, 1}}},
+        {9, 33, 20, 19, 17, SQUARE(3, 1, 1)},
+        {2, 16, 57, 60, 8, SQUARE(3, 1, 2)},
+        {2, 17, 12, 13, 33, SQUARE(5, 1, 2)},
+        {5, 24, 9, 14, 16, SQUARE(5, 1, 1)},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_blocked_conv(&cases[i]);
