@@ -2,7 +2,8 @@
  *
  * Every op has the same two functions, tabled in tape.c: forward writes the value of the step's last node from its
  * inputs' values; backward gets dy, the gradient of that value (behind a fused ReLU), and overwrites or adds to the
- * gradient of x as step.first_x says. */
+ * gradient of x as step.first_x says. An op with parameters has a third, which gets the same dy and writes those of their
+ * gradients that the plan was asked for. */
 #ifndef CAMRUN_OPS_H
 #define CAMRUN_OPS_H
 
