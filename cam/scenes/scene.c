@@ -119,7 +119,7 @@ typedef struct painter {
     canvas c;
     field noise;
     point light; /* the direction it falls in */
-    float difficulty;
+    float difficulty; /* of this picture */
 } painter;
 
 /* Strong colours are likelier for things than for the ground. */
@@ -129,7 +129,7 @@ static color thing_color(rng *r)
     return color_random(r, one > two ? one : two);
 }
 
-/* Two or three materials, as where a table meets a wall. */
+/* One material, or two or three, as where a table meets a wall. */
 static void paint_ground(painter *p, rng *r)
 {
     int halves = rng_chance(r, 0.5f * p->difficulty) ? 1 + rng_below(r, 2) : 0;
@@ -334,6 +334,7 @@ bool cr_scene_draw(const cr_scene *scene, unsigned char *rgb, unsigned char *own
 
     int n = splits[scene->split].objects, classes[CR_SCENE_MAX_OBJECTS];
     placement at[CR_SCENE_MAX_OBJECTS];
+    /* Easy pictures among the others: a network that meets only hard ones does not begin to learn. */
     float ease = rng_unit(&layout);
     p.difficulty *= 1 - ease * ease;
     choose_classes(classes, scene, &layout);

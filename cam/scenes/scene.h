@@ -32,8 +32,10 @@ typedef struct cr_scene {
     uint64_t seed;
     cr_scene_split split;
     uint64_t number;
-    int size;         /* pixels a side; the same scene at another size has the same objects at the same places */
-    float difficulty; /* 0: large objects and little else, to 1: small ones too, clutter, noise, faint contrasts */
+    int size; /* pixels a side; the same scene at another size has the same objects at the same places */
+    /* A picture's own difficulty is drawn from 0 to this, larger ones more often. 0: large objects and little else; 1:
+     * small ones too, clutter, uneven light, faint contrasts, noise. */
+    float difficulty;
 } cr_scene;
 
 typedef struct cr_scene_object {
