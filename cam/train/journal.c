@@ -77,7 +77,7 @@ static double accuracy(const score *s)
     return (double)s->correct / s->n;
 }
 
-/* ---- progress ---- */
+/* ---- progress: a line that fits 80 columns, as what has wrapped cannot be cleared ---- */
 
 static bool due(journal *j)
 {
@@ -105,9 +105,8 @@ void journal_step(journal *j, const epoch_facts *f, int step, int steps)
 {
     char left[32];
     if (due(j))
-        fprintf(stderr, "\r\033[Kepoch %d/%d  step %d/%d  loss %.4f  accuracy %.1f %%  %.0f pictures/s  %s left", f->epoch,
-                f->epochs, step, steps, mean_loss(&f->trained), 100 * accuracy(&f->trained), per_second(f),
-                duration(f->left_ms, left));
+        fprintf(stderr, "\r\033[Kepoch %d/%d  step %d/%d  loss %.3f  %.1f %%  %.0f/s  %s left", f->epoch, f->epochs, step,
+                steps, mean_loss(&f->trained), 100 * accuracy(&f->trained), per_second(f), duration(f->left_ms, left));
 }
 
 /* ---- the start ---- */
@@ -141,8 +140,8 @@ static void say_start(journal *j, const start_facts *f)
     if (f->data->passed_over)
         journal_say(j, "%d file%s of other kinds passed over, the first %s", f->data->passed_over,
                     f->data->passed_over > 1 ? "s" : "", f->data->first_passed_over);
-    journal_say(j, "pictures: %d to train on, %d held out, %dx%d; %d steps of %d in an epoch", f->data->n, f->held_out->n,
-                s->size, s->size, t->steps, t->batch);
+    journal_say(j, "pictures: %d to train on, %d held out, %dx%d; %d step%s of %d in an epoch", f->data->n, f->held_out->n,
+                s->size, s->size, t->steps, t->steps > 1 ? "s" : "", t->batch);
     if (f->pictures->n_kept + f->held_out_pictures->n_kept < f->data->n + f->held_out->n)
         snprintf(kept, sizeof kept, " (%d of them, the rest is decoded each time: --cache)",
                  f->pictures->n_kept + f->held_out_pictures->n_kept);
@@ -208,13 +207,14 @@ static void json_score(json_writer *w, const char *key, const score *s)
 
 bool journal_epoch(journal *j, const epoch_facts *f, cr_error *err)
 {
-    char tested[80] = "", left[32];
+    char tested[80] = "", left[32], rest[48] = "";
+    if (f->epoch < f->epochs)
+        snprintf(rest, sizeof rest, "  %s left", duration(f->left_ms, left));
     if (f->tested.n)
         snprintf(tested, sizeof tested, "  held out: loss %.4f  accuracy %.1f %%", mean_loss(&f->tested),
                  100 * accuracy(&f->tested));
-    journal_say(j, "epoch %*d/%d  loss %.4f  accuracy %.1f %%%s  %.0f pictures/s  %s left", snprintf(NULL, 0, "%d", f->epochs),
-                f->epoch, f->epochs, mean_loss(&f->trained), 100 * accuracy(&f->trained), tested, per_second(f),
-                duration(f->left_ms, left));
+    journal_say(j, "epoch %*d/%d  loss %.4f  accuracy %.1f %%%s  %.0f pictures/s%s", snprintf(NULL, 0, "%d", f->epochs),
+                f->epoch, f->epochs, mean_loss(&f->trained), 100 * accuracy(&f->trained), tested, per_second(f), rest);
     if (!j->log)
         return true;
     json_writer w = {.out = j->log, .compact = true};
