@@ -1,10 +1,11 @@
-/* explain.c - plan, tape and buffers of an explanation, and its three steps (explain.h). */
+/* explain.c - the steps of explain.h, over what evidence.c finds. */
 #include "explain.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "evidence.h"
 #include "map.h"
 
 bool cr_is_feature_map(const cr_net *net, int node)
@@ -36,55 +37,43 @@ bool cr_method_fits(const cr_method *method, const cr_net *net, const int *layer
 
 /* ---- memory ---- */
 
-/* calloc of a * b * c * d elements; NULL also where that is more than memory can count. */
-static void *allocate(size_t element, int a, int b, int c, int d)
+/* Whether a result explains all layers together, in one map of the input's size. */
+static bool is_full(const cr_explanation *r)
 {
-    size_t count = element;
-    const int factors[] = {a, b, c, d};
-    for (int i = 0; i < 4; i++)
-        if (__builtin_mul_overflow(count, (size_t)factors[i], &count))
-            return NULL;
-    return calloc(count ? count : 1, 1);
+    return r->method->needs & CR_NEEDS_BIASES;
 }
 
-static bool allocate_layers(cr_explainer *e)
+static bool allocate_result(const cr_explainer *e, cr_explanation *r)
 {
-    size_t largest = 0;
-    for (int i = 0; i < e->n_layers; i++) {
-        cr_explained_layer *l = &e->layers[i];
-        size_t pixels = (size_t)l->h * (size_t)l->w;
-        largest = pixels > largest ? pixels : largest;
-        if (!(l->value = allocate(sizeof *l->value, e->n, l->c, l->h, l->w)) ||
-            (e->needs & CR_NEEDS_GRADIENT && !(l->grad = allocate(sizeof *l->grad, e->n, l->c, l->h, l->w))))
+    r->n_raw = is_full(r) ? 1 : e->n_layers;
+    if (!(r->raw = calloc((size_t)r->n_raw, sizeof *r->raw)) || !(r->maps = allocate(sizeof *r->maps, e->n, e->h, e->w, 1)))
+        return false;
+    for (int k = 0; k < r->n_raw; k++) {
+        const cr_explained_layer *l = &e->layers[k];
+        r->raw[k] = is_full(r) ? (cr_raw_map){.node = 0, .h = e->h, .w = e->w}
+                               : (cr_raw_map){.node = l->node, .h = l->h, .w = l->w};
+        if (!(r->raw[k].values = allocate(sizeof(float), e->n, r->raw[k].h, r->raw[k].w, 1)))
             return false;
-    }
-    return (e->sum = calloc(largest, sizeof *e->sum)) != NULL;
-}
-
-static bool allocate_results(cr_explainer *e)
-{
-    for (int i = 0; i < e->n_results; i++) {
-        cr_explanation *r = &e->results[i];
-        r->n_raw = e->n_layers;
-        if (!(r->raw = calloc((size_t)r->n_raw, sizeof *r->raw)) || !(r->maps = allocate(sizeof *r->maps, e->n, e->h, e->w, 1)))
-            return false;
-        for (int k = 0; k < r->n_raw; k++) {
-            const cr_explained_layer *l = &e->layers[k];
-            r->raw[k] = (cr_raw_map){.node = l->node, .h = l->h, .w = l->w};
-            if (!(r->raw[k].values = allocate(sizeof(float), e->n, l->h, l->w, 1)))
-                return false;
-        }
     }
     return true;
 }
 
-static bool allocate_all(cr_explainer *e)
+static bool allocate_all(cr_explainer *e, bool aug_smooth)
 {
-    return allocate_layers(e) && allocate_results(e) &&
-           (e->logits = allocate(sizeof *e->logits, e->n, e->net->classes, 1, 1)) &&
-           (e->seed = allocate(sizeof *e->seed, e->n, e->net->classes, 1, 1)) &&
-           (e->classes = allocate(sizeof *e->classes, e->n, 1, 1, 1)) &&
-           (e->parts = allocate(sizeof *e->parts, e->n_layers, e->h, e->w, 1));
+    size_t largest = 0;
+    for (int i = 0; i < e->net->n_nodes; i++) {
+        int dim[3];
+        cr_plan_shape(e->plan, i, dim);
+        const size_t pixels = (size_t)dim[1] * (size_t)dim[2];
+        largest = pixels > largest ? pixels : largest;
+    }
+    for (int i = 0; i < e->n_results; i++)
+        if (!allocate_result(e, &e->results[i]))
+            return false;
+    return (e->sum = calloc(largest, sizeof *e->sum)) && (e->layer_map = calloc(largest, sizeof *e->layer_map)) &&
+           (e->parts = allocate(sizeof *e->parts, e->n_layers + 1, e->h, e->w, 1)) &&
+           (!aug_smooth || ((e->plain_x = allocate(sizeof *e->plain_x, e->n, e->net->in_channels, e->h, e->w)) &&
+                            (e->means = allocate(sizeof *e->means, e->n_results, e->n, e->h, e->w))));
 }
 
 cr_explainer *cr_explainer_create(const cr_net *net, const cr_explain_request *r, cr_error *err)
@@ -93,40 +82,26 @@ cr_explainer *cr_explainer_create(const cr_net *net, const cr_explain_request *r
         if (!cr_method_fits(r->methods[i], net, r->layers, r->n_layers, err))
             return NULL;
     cr_explainer *e = calloc(1, sizeof *e);
-    if (!e || !(e->layers = calloc((size_t)r->n_layers, sizeof *e->layers)) ||
-        !(e->results = calloc((size_t)r->n_methods, sizeof *e->results))) {
+    if (!e) {
         cr_fail(err, "out of memory");
-        goto failed;
+        return NULL;
     }
-    e->net = net;
-    e->n = r->n;
-    e->h = r->h;
-    e->w = r->w;
-    e->n_layers = r->n_layers;
-    e->n_results = r->n_methods;
-    e->random_seed = r->seed;
-    e->eigen_smooth = r->eigen_smooth;
-    for (int i = 0; i < r->n_methods; i++) {
+    *e = (cr_explainer){.net = net, .n = r->n, .h = r->h, .w = r->w, .n_layers = r->n_layers, .n_results = r->n_methods,
+                        .eigen_smooth = r->eigen_smooth};
+    bool ok = (e->layers = calloc((size_t)r->n_layers + 1, sizeof *e->layers)) &&
+              (e->results = calloc((size_t)r->n_methods, sizeof *e->results)) &&
+              (e->logits = allocate(sizeof *e->logits, e->n, net->classes, 1, 1)) &&
+              (e->classes = allocate(sizeof *e->classes, e->n, 1, 1, 1));
+    for (int i = 0; ok && i < r->n_methods; i++) {
         e->results[i].method = r->methods[i];
-        e->needs |= r->methods[i]->needs;
+        e->needs_backward |= (r->methods[i]->needs & (CR_NEEDS_GRADIENT | CR_NEEDS_NOISE | CR_NEEDS_BIASES)) != 0;
     }
-
-    cr_request request = {.n = r->n, .h = r->h, .w = r->w, .keep = r->layers, .n_keep = r->n_layers, .direct = r->direct};
-    if (e->needs & CR_NEEDS_GRADIENT) {
-        request.grad = r->layers;
-        request.n_grad = r->n_layers;
-    }
-    if (!(e->plan = cr_plan_create(net, &request, err)) || !(e->tape = cr_tape_create(e->plan, err)))
-        goto failed;
-    for (int i = 0; i < r->n_layers; i++) {
-        int dim[3];
-        cr_plan_shape(e->plan, r->layers[i], dim);
-        e->layers[i] = (cr_explained_layer){.node = r->layers[i], .c = dim[0], .h = dim[1], .w = dim[2]};
-    }
-    if (allocate_all(e))
+    ok = ok || cr_fail(err, "out of memory");
+    ok = ok && evidence_create(e, r, err) &&
+         (allocate_all(e, r->aug_smooth) ||
+          cr_fail(err, "out of memory for the maps of %d inputs of %dx%d", r->n, r->w, r->h));
+    if (ok)
         return e;
-    cr_fail(err, "out of memory for the maps of %d inputs of %dx%d", r->n, r->w, r->h);
-failed:
     cr_explainer_free(e);
     return NULL;
 }
@@ -135,10 +110,7 @@ void cr_explainer_free(cr_explainer *e)
 {
     if (!e)
         return;
-    for (int i = 0; e->layers && i < e->n_layers; i++) {
-        free(e->layers[i].value);
-        free(e->layers[i].grad);
-    }
+    evidence_free(e);
     for (int i = 0; e->results && i < e->n_results; i++) {
         cr_explanation *r = &e->results[i];
         for (int k = 0; r->raw && k < r->n_raw; k++)
@@ -149,12 +121,12 @@ void cr_explainer_free(cr_explainer *e)
     free(e->layers);
     free(e->results);
     free(e->logits);
-    free(e->seed);
     free(e->classes);
     free(e->sum);
+    free(e->layer_map);
     free(e->parts);
-    cr_tape_free(e->tape);
-    cr_plan_free(e->plan);
+    free(e->plain_x);
+    free(e->means);
     free(e);
 }
 
@@ -185,47 +157,16 @@ static bool explain_non_finite(const cr_explainer *e, const float *x, cr_error *
 
 bool cr_explainer_forward(cr_explainer *e, const float *x, cr_error *err)
 {
-    cr_tape_forward(e->tape, x);
-    if (!cr_tape_value(e->tape, e->net->n_nodes - 1, e->logits, err))
+    if (!evidence_forward(e, x, err))
         return false;
     size_t count = (size_t)e->n * (size_t)e->net->classes;
-    if (find_non_finite(e->logits, count) < count)
-        return explain_non_finite(e, x, err);
-    for (int i = 0; i < e->n_layers; i++)
-        if (!cr_tape_value(e->tape, e->layers[i].node, e->layers[i].value, err))
-            return false;
-    return true;
+    return find_non_finite(e->logits, count) == count || explain_non_finite(e, x, err);
 }
 
 bool cr_explainer_backward(cr_explainer *e, const int *classes, cr_error *err)
 {
-    size_t all = (size_t)e->net->classes;
     memcpy(e->classes, classes, (size_t)e->n * sizeof *classes);
-    if (!(e->needs & CR_NEEDS_GRADIENT))
-        return true;
-    memset(e->seed, 0, (size_t)e->n * all * sizeof *e->seed);
-    for (size_t n = 0; n < (size_t)e->n; n++)
-        e->seed[n * all + (size_t)classes[n]] = 1;
-    if (!cr_tape_backward(e->tape, e->seed, err))
-        return false;
-    for (int i = 0; i < e->n_layers; i++)
-        if (!cr_tape_grad(e->tape, e->layers[i].node, e->layers[i].grad, err))
-            return false;
-    return true;
-}
-
-/* What is known of a layer in image n. */
-static cr_evidence evidence(const cr_explainer *e, const cr_explained_layer *l, size_t n)
-{
-    const size_t first = n * (size_t)l->c * (size_t)l->h * (size_t)l->w;
-    cr_evidence found = {.c = l->c, .h = l->h, .w = l->w, .a = l->value + first, .seed = e->random_seed};
-    if (l->grad)
-        found.g = l->grad + first;
-    if (e->needs & CR_NEEDS_FC_WEIGHT) {
-        const cr_node *head = &e->net->nodes[cr_net_cam_head(e->net)];
-        found.fc_weight = e->net->params[head->param].data + (size_t)e->classes[n] * (size_t)l->c;
-    }
-    return found;
+    return evidence_backward(e, err);
 }
 
 /* One method's maps of image n. */
@@ -233,14 +174,14 @@ static bool make_map(cr_explainer *e, const cr_explanation *r, size_t n, cr_erro
 {
     const size_t input_pixels = (size_t)e->h * (size_t)e->w;
     for (int i = 0; i < e->n_layers; i++) {
-        const cr_evidence found = evidence(e, &e->layers[i], n);
-        const size_t pixels = (size_t)found.h * (size_t)found.w;
+        const cr_evidence shown = evidence_of(e, &e->layers[i], n, r->score);
+        const size_t pixels = (size_t)shown.h * (size_t)shown.w;
         float *raw = r->raw[i].values + n * pixels;
-        if (!cr_method_map(e->sum, r->method, &found, e->eigen_smooth, err))
+        if (!cr_method_map(e->sum, r->method, &shown, e->eigen_smooth, err))
             return false;
         for (size_t p = 0; p < pixels; p++)
             raw[p] = (float)e->sum[p];
-        if (!cr_map_finish(e->parts + (size_t)i * input_pixels, e->h, e->w, raw, found.h, found.w, err))
+        if (!cr_map_finish(e->parts + (size_t)i * input_pixels, e->h, e->w, raw, shown.h, shown.w, err))
             return false;
     }
     float *map = r->maps + n * input_pixels;
@@ -250,11 +191,93 @@ static bool make_map(cr_explainer *e, const cr_explanation *r, size_t n, cr_erro
     return true;
 }
 
+/* Adds one layer's map of a method that explains all layers together to total (H,W). Adding up the channels before they are
+ * resized gives what resizing each of them would. */
+static bool add_layer(cr_explainer *e, const cr_method *method, const cr_evidence *shown, float *total, cr_error *err)
+{
+    const size_t pixels = (size_t)shown->h * (size_t)shown->w, input_pixels = (size_t)e->h * (size_t)e->w;
+    if (!cr_method_map(e->sum, method, shown, false, err))
+        return false;
+    for (size_t p = 0; p < pixels; p++)
+        e->layer_map[p] = (float)e->sum[p];
+    cr_map_resize(e->parts, e->h, e->w, e->layer_map, shown->h, shown->w);
+    for (size_t p = 0; p < input_pixels; p++)
+        total[p] += e->parts[p];
+    return true;
+}
+
+static bool make_full_maps(cr_explainer *e, const cr_explanation *r, cr_error *err)
+{
+    const size_t pixels = (size_t)e->h * (size_t)e->w;
+    float *raw = r->raw[0].values;
+    memset(raw, 0, (size_t)e->n * pixels * sizeof *raw);
+    for (int i = 0; i < e->evidence->n_biased; i++) {
+        if (!evidence_read_biased(e, i, err))
+            return false;
+        for (size_t n = 0; n < (size_t)e->n; n++) {
+            const cr_evidence shown = evidence_of_biased(e, i, n);
+            if (!add_layer(e, r->method, &shown, raw + n * pixels, err))
+                return false;
+        }
+    }
+    for (size_t n = 0; n < (size_t)e->n; n++)
+        if (!cr_map_finish(r->maps + n * pixels, e->h, e->w, raw + n * pixels, e->h, e->w, err))
+            return false;
+    return true;
+}
+
 bool cr_explainer_maps(cr_explainer *e, cr_error *err)
 {
-    for (int i = 0; i < e->n_results; i++)
-        for (size_t n = 0; n < (size_t)e->n; n++)
-            if (!make_map(e, &e->results[i], n, err))
+    for (int i = 0; i < e->n_results; i++) {
+        const cr_explanation *r = &e->results[i];
+        if (is_full(r) && !make_full_maps(e, r, err))
+            return false;
+        for (size_t n = 0; n < (size_t)e->n && !is_full(r); n++)
+            if (!make_map(e, r, n, err))
                 return false;
+    }
+    return true;
+}
+
+/* ---- smoothing by augmentation ---- */
+
+/* y (N,C,H,W) = factor * x, mirrored where flip is set. */
+static void augment(const cr_explainer *e, float *y, const float *x, bool flip, float factor)
+{
+    const size_t w = (size_t)e->w, rows = (size_t)e->n * (size_t)e->net->in_channels * (size_t)e->h;
+    for (size_t i = 0; i < rows * w; i++)
+        y[i] = factor * x[flip ? i / w * w + (w - 1 - i % w) : i];
+}
+
+/* Adds this version's share of every map to e->means. */
+static void add_maps(const cr_explainer *e, bool flip, float share)
+{
+    const size_t w = (size_t)e->w, count = (size_t)e->n * (size_t)e->h * w;
+    for (int m = 0; m < e->n_results; m++)
+        for (size_t i = 0; i < count; i++)
+            e->means[(size_t)m * count + i] += share * e->results[m].maps[flip ? i / w * w + (w - 1 - i % w) : i];
+}
+
+bool cr_explainer_smooth(cr_explainer *e, const int *classes, cr_error *err)
+{
+    /* The input as it is comes last, so that raw maps and logits are its own. */
+    static const struct {
+        bool flip;
+        float factor;
+    } versions[] = {{true, 0.9f}, {true, 1}, {true, 1.1f}, {false, 0.9f}, {false, 1.1f}, {false, 1}};
+    enum { VERSIONS = sizeof versions / sizeof versions[0] };
+    const size_t input = (size_t)e->n * (size_t)e->net->in_channels * (size_t)e->h * (size_t)e->w;
+    const size_t maps = (size_t)e->n * (size_t)e->h * (size_t)e->w;
+    memcpy(e->plain_x, e->evidence->x, input * sizeof *e->plain_x);
+    memset(e->means, 0, (size_t)e->n_results * maps * sizeof *e->means);
+    for (int i = 0; i < VERSIONS; i++) {
+        augment(e, e->evidence->x, e->plain_x, versions[i].flip, versions[i].factor);
+        if (!cr_explainer_forward(e, e->evidence->x, err) || !cr_explainer_backward(e, classes, err) ||
+            !cr_explainer_maps(e, err))
+            return false;
+        add_maps(e, versions[i].flip, 1.0f / VERSIONS);
+    }
+    for (int m = 0; m < e->n_results; m++)
+        memcpy(e->results[m].maps, e->means + (size_t)m * maps, maps * sizeof *e->means);
     return true;
 }

@@ -20,12 +20,13 @@ extern "C" {
 typedef struct cr_explain_request {
     const cr_method *const *methods;
     int n_methods;
-    const int *layers;  /* nodes whose outputs are explained */
+    const int *layers;  /* nodes whose outputs are explained; may be none where every method explains all together */
     int n_layers;
     int n, h, w;        /* batch and input size */
     bool direct;        /* no Winograd: every convolution sums in the order of its formula */
     uint64_t seed;      /* of the methods' random numbers */
     bool eigen_smooth;  /* the first principal component of a method's terms in place of their sum (cr_method_map) */
+    bool aug_smooth;    /* cr_explainer_smooth will be called */
 } cr_explain_request;
 
 /* Whether a node's output still has rows and columns: nothing before it was flattened. */
@@ -39,12 +40,13 @@ typedef struct cr_explained_layer {
     int node;
     int c, h, w;  /* of its output */
     float *value; /* (N,C,H,W) */
-    float *grad;  /* (N,C,H,W), of the explained logits; NULL where no method needs it */
+    float *grad;  /* (scores,N,C,H,W): of each score that a method explains; NULL where none does */
+    float *noisy; /* (3,N,C,H,W): means over noisy inputs of the logit's gradient, its square and its cube; or NULL */
 } cr_explained_layer;
 
 /* One signed map of every image. */
 typedef struct cr_raw_map {
-    int node;      /* the layer it explains */
+    int node;      /* the layer it explains; 0, the input, where the method explains all layers together */
     int h, w;
     float *values; /* (N,h,w) */
 } cr_raw_map;
@@ -52,8 +54,9 @@ typedef struct cr_raw_map {
 /* What one method gives. */
 typedef struct cr_explanation {
     const cr_method *method;
+    int score;       /* which of a layer's gradients it is shown */
     int n_raw;
-    cr_raw_map *raw; /* one for each layer */
+    cr_raw_map *raw; /* one for each layer, or one alone */
     float *maps;     /* (N,H,W) in [0,1] at input size: raw maps normalised, resized and, of several layers, averaged */
 } cr_explanation;
 
@@ -68,14 +71,14 @@ typedef struct cr_explainer {
     float *logits;           /* (N,classes) */
     int *classes;            /* (N): the explained ones */
 
-    unsigned needs;          /* of all methods together: CR_NEEDS_... */
-    uint64_t random_seed;
+    bool needs_backward;
     bool eigen_smooth;
     cr_plan *plan;
-    cr_tape *tape;
-    float *seed;             /* (N,classes): what the backward starts from */
-    double *sum;             /* one map of the largest layer */
-    float *parts;            /* (n_layers,H,W): one image's maps before they are averaged */
+    struct evidence *evidence; /* evidence.h */
+    double *sum;             /* one map of the largest node */
+    float *layer_map;        /* the same */
+    float *parts;            /* (n_layers + 1,H,W): one image's maps before they are averaged */
+    float *plain_x, *means;  /* (N,C,H,W) and (n_results,N,H,W), with aug_smooth */
 } cr_explainer;
 
 /* NULL where a method does not fit, the input is too small, or memory is short. net must outlive the explainer; the
@@ -88,6 +91,11 @@ bool cr_explainer_forward(cr_explainer *e, const float *x, cr_error *err);
 /* Explains classes[i] in image i from here on. Where no method needs a gradient it only remembers the classes. */
 bool cr_explainer_backward(cr_explainer *e, const int *classes, cr_error *err);
 bool cr_explainer_maps(cr_explainer *e, cr_error *err);
+
+/* In place of the last two: each finished map becomes the mean of those of six versions of the input, as it is and mirrored,
+ * times 0.9, 1 and 1.1 each; mirrored maps are mirrored back. Raw maps are those of the input as it is. The classes are the
+ * same in all versions. As pytorch-grad-cam's aug_smooth. */
+bool cr_explainer_smooth(cr_explainer *e, const int *classes, cr_error *err);
 
 #ifdef __cplusplus
 }

@@ -73,6 +73,32 @@ static void xgradcam(double *w, const cr_evidence *e)
     }
 }
 
+/* Shapley-CAM: w_k = mean(g_k - H A / 2), the second-order expansion of Shapley's values; H is the score's second
+ * derivative with respect to A. Convolutions, ReLUs, pooling and linear layers are linear in pieces, and so is a logit in A:
+ * H is 0 wherever it exists, and this is Grad-CAM.
+ * Cai 2025 (arXiv:2501.06261), for the logit, as in pytorch-grad-cam. */
+static void shapleycam(double *w, const cr_evidence *e)
+{
+    gradcam(w, e);
+}
+
+/* Smooth Grad-CAM++: Grad-CAM++ with g, g^2 and g^3 replaced by their means over noisy copies of the input:
+ *     w_k = sum(alpha max(mean g_k, 0)),  alpha = mean g_k^2 / (2 mean g_k^2 + sum(A_k) max(mean g_k^3, 0) + 1e-8).
+ * Omeiza et al., IntelliSys 2019 (arXiv:1908.01224), with the numerator of alpha that its derivation has, as in torchcam
+ * (which takes for the first mean the gradient of the last copy). Of the cube only a positive mean counts, as is the case
+ * by itself in Grad-CAM++: a negative one brings the denominator near zero at some pixels, and the map would be theirs. */
+static void smoothgradcam_plus_plus(double *w, const cr_evidence *e)
+{
+    for (int k = 0; k < e->c; k++) {
+        const float *g = channel(e->noisy[0], e, k), *g2 = channel(e->noisy[1], e, k), *g3 = channel(e->noisy[2], e, k);
+        double total = sum(channel(e->a, e, k), pixels_of(e));
+        w[k] = 0;
+        for (size_t p = 0; p < pixels_of(e); p++)
+            w[k] += positive((double)g[p]) * (double)g2[p] /
+                    (2 * (double)g2[p] + total * positive((double)g3[p]) + 1e-8);
+    }
+}
+
 /* CAM: w (C) is the class's row of the last linear layer, which reads the mean of each A_k. The map's mean plus the class's
  * bias is the logit.
  * Zhou et al., CVPR 2016 (arXiv:1512.04150), equation 2. */
@@ -144,31 +170,125 @@ static void layercam(double *term, const cr_evidence *e, int k)
         term[p] = positive((double)g[p]) * (double)a[p];
 }
 
+/* FullGrad: the gradient times the input, and the gradient of every bias times that bias, which together make up the
+ * logit; without signs, and each channel scaled to [0,1]:
+ *     term_k = u_k / (1e-7 + max(u_k)),  u_k = v_k - min(v_k),  v_k = |x_k g_k| at the input, |b_k g_k| behind a bias.
+ * Srinivas and Fleuret, NeurIPS 2019 (arXiv:1905.00780), section 5, with psi the absolute value,
+ * scaled; of the biases those of convolutions and batchnorms, as in pytorch-grad-cam. */
+static void fullgrad(double *term, const cr_evidence *e, int k)
+{
+    const float *a = e->bias ? NULL : channel(e->a, e, k), *g = channel(e->g, e, k);
+    double least = INFINITY, most = -INFINITY;
+    for (size_t p = 0; p < pixels_of(e); p++) {
+        term[p] = fabs((double)g[p] * (double)(a ? a[p] : e->bias[k]));
+        least = fmin(least, term[p]);
+        most = fmax(most, term[p]);
+    }
+    for (size_t p = 0; p < pixels_of(e); p++)
+        term[p] = (term[p] - least) / (1e-7 + (most - least));
+}
+
+/* ---- scores other than the logit ---- */
+
+enum { RIVALS = 3 };
+
+/* The classes but c whose logits are nearest to c's, nearest first. Returns how many there are. */
+static int find_rivals(int rivals[RIVALS], const float *z, int classes, int c)
+{
+    int n = 0;
+    for (int i = 0; i < classes; i++) {
+        int at = n;
+        while (at > 0 && fabsf(z[rivals[at - 1]] - z[c]) > fabsf(z[i] - z[c]))
+            at--;
+        if (i == c || at == RIVALS)
+            continue;
+        n += n < RIVALS;
+        memmove(&rivals[at + 1], &rivals[at], (size_t)(n - 1 - at) * sizeof *rivals);
+        rivals[at] = i;
+    }
+    return n;
+}
+
+/* Finer-CAM: Grad-CAM of what tells the class from its nearest rivals i, the three classes with logits most like its own:
+ *     score = sum_i p_i (z_c - z_i) / (sum_i p_i + 1e-9),  p = softmax(z).
+ * With dp_i/dz_j = p_i ([i = j] - p_j), and N and S for numerator and denominator, dscore/dz_j = (dN_j - score dS_j) / S.
+ * Zhang et al., CVPR 2025 (arXiv:2501.11309), with the weights of pytorch-grad-cam. */
+static void finer_score(float *dz, const float *z, int classes, int c)
+{
+    int rivals[RIVALS], n = find_rivals(rivals, z, classes, c);
+    double most = (double)z[0], all = 0, N = 0, P = 0;
+    for (int j = 1; j < classes; j++)
+        most = fmax(most, (double)z[j]);
+    for (int j = 0; j < classes; j++)
+        all += exp((double)z[j] - most);
+    for (int i = 0; i < n; i++) {
+        const double p = exp((double)z[rivals[i]] - most) / all;
+        N += p * ((double)z[c] - (double)z[rivals[i]]);
+        P += p;
+    }
+    const double S = P + 1e-9, score = N / S;
+    for (int j = 0; j < classes; j++) {
+        const double p = exp((double)z[j] - most) / all;
+        double dN = -p * N, dS = -p * P; /* by all p_i, through the softmax's sum */
+        for (int i = 0; i < n; i++)
+            if (rivals[i] == j) {
+                dN += p * ((double)z[c] - (double)z[j]) - p;
+                dS += p;
+            }
+        if (j == c)
+            dN += P;
+        dz[j] = (float)((dN - score * dS) / S);
+    }
+}
+
 /* ---- the table ---- */
 
 static const cr_method methods[] = {
-    {"gradcam", "Grad-CAM", "channels weighted by their mean gradient (Selvaraju 2017)",
-     CR_NEEDS_GRADIENT, gradcam, NULL, false},
-    {"gradcam++", "Grad-CAM++", "channels weighted by their positive gradients, for several objects (Chattopadhyay 2018)",
-     CR_NEEDS_GRADIENT, gradcam_plus_plus, NULL, false},
-    {"xgradcam", "XGrad-CAM", "channels weighted by their gradients' mean where they are active (Fu 2020)",
-     CR_NEEDS_GRADIENT, xgradcam, NULL, false},
-    {"hirescam", "HiResCAM", "each pixel weighted by its own gradient (Draelos 2020)",
-     CR_NEEDS_GRADIENT, NULL, hirescam, false},
-    {"gradcam-elementwise", "Element-wise Grad-CAM", "HiResCAM's positive terms alone (pytorch-grad-cam)",
-     CR_NEEDS_GRADIENT, NULL, gradcam_elementwise, false},
-    {"layercam", "LayerCAM", "each pixel weighted by its positive gradient: sharp at shallow layers (Jiang 2021)",
-     CR_NEEDS_GRADIENT, NULL, layercam, false},
-    {"eigencam", "Eigen-CAM", "the channels' first principal component; no class, no gradient (Muhammad 2020)",
-     0, NULL, eigencam, true},
-    {"eigengradcam", "EigenGradCAM", "the first principal component of HiResCAM's terms (pytorch-grad-cam)",
-     CR_NEEDS_GRADIENT, NULL, hirescam, true},
-    {"cam", "CAM", "channels weighted by the class's row of the last linear layer; ResNets only (Zhou 2016)",
-     CR_NEEDS_FC_WEIGHT, cam, NULL, false},
-    {"fem", "FEM", "channels weighted by how many of their pixels stand out; no class, no gradient (Fuad 2020)",
-     0, fem, NULL, false},
-    {"randomcam", "Random CAM", "channels weighted at random: what every other method must be better than",
-     CR_NEEDS_SEED, randomcam, NULL, false},
+    {.name = "gradcam", .title = "Grad-CAM",
+     .about = "channels weighted by their mean gradient (Selvaraju 2017)",
+     .needs = CR_NEEDS_GRADIENT, .weights = gradcam},
+    {.name = "gradcam++", .title = "Grad-CAM++",
+     .about = "channels weighted by their positive gradients, for several objects (Chattopadhyay 2018)",
+     .needs = CR_NEEDS_GRADIENT, .weights = gradcam_plus_plus},
+    {.name = "xgradcam", .title = "XGrad-CAM",
+     .about = "channels weighted by their gradients' mean where they are active (Fu 2020)",
+     .needs = CR_NEEDS_GRADIENT, .weights = xgradcam},
+    {.name = "hirescam", .title = "HiResCAM",
+     .about = "each pixel weighted by its own gradient (Draelos 2020)",
+     .needs = CR_NEEDS_GRADIENT, .term = hirescam},
+    {.name = "gradcam-elementwise", .title = "Element-wise Grad-CAM",
+     .about = "HiResCAM's positive terms alone (pytorch-grad-cam)",
+     .needs = CR_NEEDS_GRADIENT, .term = gradcam_elementwise},
+    {.name = "layercam", .title = "LayerCAM",
+     .about = "each pixel weighted by its positive gradient: sharp at shallow layers (Jiang 2021)",
+     .needs = CR_NEEDS_GRADIENT, .term = layercam},
+    {.name = "eigencam", .title = "Eigen-CAM",
+     .about = "the channels' first principal component; no class, no gradient (Muhammad 2020)",
+     .term = eigencam, .principal = true},
+    {.name = "eigengradcam", .title = "EigenGradCAM",
+     .about = "the first principal component of HiResCAM's terms (pytorch-grad-cam)",
+     .needs = CR_NEEDS_GRADIENT, .term = hirescam, .principal = true},
+    {.name = "finercam", .title = "Finer-CAM",
+     .about = "Grad-CAM of what tells the class from the three nearest to it (Zhang 2025)",
+     .needs = CR_NEEDS_GRADIENT, .weights = gradcam, .score = finer_score},
+    {.name = "shapleycam", .title = "Shapley-CAM",
+     .about = "by second-order Shapley values; of a logit in these networks, Grad-CAM (Cai 2025)",
+     .needs = CR_NEEDS_GRADIENT, .weights = shapleycam},
+    {.name = "smoothgradcam++", .title = "Smooth Grad-CAM++",
+     .about = "Grad-CAM++ of gradients averaged over noisy inputs (Omeiza 2019)",
+     .needs = CR_NEEDS_NOISE | CR_NEEDS_SEED, .weights = smoothgradcam_plus_plus},
+    {.name = "fullgrad", .title = "FullGrad",
+     .about = "the input and all biases times their gradients, whatever the layer (Srinivas 2019)",
+     .needs = CR_NEEDS_BIASES, .term = fullgrad},
+    {.name = "cam", .title = "CAM",
+     .about = "channels weighted by the class's row of the last linear layer; ResNets only (Zhou 2016)",
+     .needs = CR_NEEDS_FC_WEIGHT, .weights = cam},
+    {.name = "fem", .title = "FEM",
+     .about = "channels weighted by how many of their pixels stand out; no class, no gradient (Fuad 2020)",
+     .weights = fem},
+    {.name = "randomcam", .title = "Random CAM",
+     .about = "channels weighted at random: what every other method must be better than",
+     .needs = CR_NEEDS_SEED, .weights = randomcam},
 };
 
 enum { METHODS = sizeof methods / sizeof methods[0] };

@@ -1,8 +1,8 @@
 /* methods.h - class activation mapping: from a layer's output to the signed map of what in it speaks for a class.
  *
  * Notation, here and in methods.c: A is the layer's output and g the gradient of the explained score with respect to it,
- * both (C,H,W) of one image; k counts channels, p pixels. The score is the class's logit. A map is (H,W), signed: what
- * follows (no negatives, scaling, resizing) is map.h's.
+ * both (C,H,W) of one image; k counts channels, p pixels. The score is the class's logit, unless the method says
+ * otherwise. A map is (H,W), signed: what follows (no negatives, scaling, resizing) is map.h's.
  *
  * Every method makes its map of one term (H,W) for each channel, and most often a term is the channel times a weight:
  *     map[p] = sum_k term_k[p],   term_k[p] = w_k A_k[p]
@@ -25,7 +25,13 @@ enum {
     CR_NEEDS_GRADIENT = 1,
     CR_NEEDS_FC_WEIGHT = 2, /* so it explains the last feature map of networks that end in global average pool + linear */
     CR_NEEDS_SEED = 4,      /* of random numbers */
+    CR_NEEDS_NOISE = 8,     /* gradients for noisy copies of the input */
+    CR_NEEDS_BIASES = 16,   /* it explains the input and every layer that adds a bias, all together */
 };
+
+/* Noisy copies of an input: as many, with normal noise of this standard deviation in the units of the network's input. */
+enum { CR_NOISY_COPIES = 4 };
+#define CR_NOISE 0.3
 
 /* What is known of one layer and one image. What no method of a run needs is NULL or 0. */
 typedef struct cr_evidence {
@@ -34,6 +40,8 @@ typedef struct cr_evidence {
     const float *g;         /* g (C,H,W) */
     const float *fc_weight; /* (C): the class's row of the linear layer behind the global average pool */
     uint64_t seed;
+    const float *noisy[3];  /* (C,H,W): means of g, g^2 and g^3 over noisy copies of the input */
+    const float *bias;      /* (C) of the layer; NULL: A is the input */
 } cr_evidence;
 
 typedef struct cr_method {
@@ -45,6 +53,9 @@ typedef struct cr_method {
     void (*weights)(double *w, const cr_evidence *e);
     void (*term)(double *term, const cr_evidence *e, int k);
     bool principal;    /* the map is the terms' first principal component */
+    /* dz (classes): the gradient of the score with respect to the logits z (classes), for class c. NULL: the score is
+     * logit c. */
+    void (*score)(float *dz, const float *z, int classes, int c);
 } cr_method;
 
 /* All methods, the default first. Returns NULL past the end. */

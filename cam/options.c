@@ -22,7 +22,7 @@ const char *const options_help =
     "Explain  --class LIST    index, name, or top1, top2...: one picture each   (default: top1)\n"
     "         --method LIST   see --list-methods; one picture each            (default: gradcam)\n"
     "         --layer LIST    see --list-layers; several are averaged (default: the last feature map)\n"
-    "         --eigen-smooth  for less noise                     --seed N  of random numbers\n"
+    "         --eigen-smooth  --aug-smooth  for less noise       --seed N  of random numbers\n"
     "Picture  --resize N|WxH  shorter side, or squash to W x H          these default to what\n"
     "         --size N        then crop N x N from the centre           the weights file says,\n"
     "         --mean R,G,B  --std R,G,B  of values in [0,1]             else to ImageNet's values\n"
@@ -119,6 +119,7 @@ static const option table[] = {
     {"layer", 0, add_text, FIELD(layers), EXPLAIN, 0, 0},
     {"class", 0, add_text, FIELD(classes), EXPLAIN, 0, 0},
     {"eigen-smooth", 0, set_flag, FIELD(eigen_smooth), EXPLAIN, 0, 0},
+    {"aug-smooth", 0, set_flag, FIELD(aug_smooth), EXPLAIN, 0, 0},
     {"resize", 0, set_resize, FIELD(resize), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
     {"size", 0, set_count, FIELD(size), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
     {"no-crop", 0, set_flag, FIELD(no_crop), EXPLAIN_PICTURES, 0, 0},
@@ -190,12 +191,28 @@ static unsigned needs_of(const method_list *methods)
     return needs;
 }
 
-static bool are_principal(const method_list *methods)
+/* What a method cannot do, or does in any case. */
+static bool check_methods(const options *o, cr_error *err)
 {
-    bool all = true;
-    for (int i = 0; i < methods->n; i++)
-        all = all && methods->items[i]->principal;
-    return all;
+    bool principal = true, full = true, layers = true;
+    for (int i = 0; i < o->methods.n; i++) {
+        const cr_method *m = o->methods.items[i];
+        const bool is_full = m->needs & CR_NEEDS_BIASES;
+        principal = principal && m->principal;
+        full = full && is_full;
+        layers = layers && !is_full;
+        if (is_full && o->eigen_smooth)
+            return cr_fail(err, "--eigen-smooth has no effect on %s: leave one of them out", m->name);
+    }
+    if (o->eigen_smooth && principal)
+        return cr_fail(err, "--eigen-smooth has no effect: %s is a principal component already",
+                       o->methods.items[0]->name);
+    if (full && o->layers.n)
+        return cr_fail(err, "--layer has no effect: %s explains all layers together", o->methods.items[0]->name);
+    if (o->save_raw && !full && !layers)
+        return cr_fail(err, "--save-raw: fullgrad's map has the input's size, other methods' the layer's: save them in "
+                       "separate runs");
+    return true;
 }
 
 static bool has_comma(const text_list *list)
@@ -225,17 +242,14 @@ static bool check(const options *o, const bool *given, cr_error *err)
     if (o->repeat && !o->timing)
         return cr_fail(err, "--repeat says how often to run for --timing: add --timing");
     if (o->seed && !(needs_of(&o->methods) & CR_NEEDS_SEED))
-        return cr_fail(err, "--seed has no effect: no method named uses random numbers (randomcam does)");
-    if (o->eigen_smooth && are_principal(&o->methods))
-        return cr_fail(err, "--eigen-smooth has no effect: %s is a principal component already",
-                       o->methods.items[0]->name);
+        return cr_fail(err, "--seed has no effect: of the methods, randomcam and smoothgradcam++ use random numbers");
     if (o->no_crop && o->size && (o->resize.shorter || o->resize.w))
         return cr_fail(err, "--size has no effect with --no-crop and --resize: leave one of them out");
     if (o->save_raw && has_comma(&o->layers))
         return cr_fail(err, "--save-raw saves one layer's map (those of several differ in size): name one --layer");
     if (o->colormap && o->task == EXPLAIN_TENSOR && !o->output)
         return cr_fail(err, "--colormap has no effect: with --tensor, pictures are written only where -o says so");
-    return (!o->output || check_output_name(o->output, err)) && check_files(o, err);
+    return check_methods(o, err) && (!o->output || check_output_name(o->output, err)) && check_files(o, err);
 }
 
 /* ---- the whole ---- */

@@ -38,7 +38,7 @@ typedef struct options {
     text_list images;
     int size;
     resize_value resize;
-    bool eigen_smooth;
+    bool eigen_smooth, aug_smooth;
     bool no_crop, gray;
     channel_values mean, std;
     const char *output, *save_map, *save_raw, *save_logits;

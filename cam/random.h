@@ -3,6 +3,7 @@
 #ifndef CAMRUN_RANDOM_H
 #define CAMRUN_RANDOM_H
 
+#include <math.h>
 #include <stdint.h>
 
 /* SplitMix64 (Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014): the i-th of a sequence's 64 bits
@@ -26,6 +27,13 @@ static inline double random_unit(uint64_t bits)
 static inline double random_at(uint64_t seed, uint64_t i)
 {
     return random_unit(random_mix(seed + (i + 1) * RANDOM_STEP));
+}
+
+/* The i-th number of sequence `seed`, normal with mean 0 and standard deviation 1 (Box and Muller 1958). */
+static inline double random_normal_at(uint64_t seed, uint64_t i)
+{
+    const double two_pi = 6.283185307179586;
+    return sqrt(-2 * log(1 - random_at(seed, 2 * i))) * cos(two_pi * random_at(seed, 2 * i + 1));
 }
 
 #endif

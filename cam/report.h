@@ -29,7 +29,7 @@ typedef struct map_facts {
     int class_index;
     const cr_explanation *result; /* its arrays hold the last class's maps: only what they are maps of is read */
     double backward_ms;  /* negative: no method needs one. This and map_ms are of all methods together */
-    double map_ms;       /* from values and gradients to the finished maps */
+    double map_ms;       /* from values and gradients to the finished maps; with aug_smooth everything but the forward */
     float (*range)[2];   /* of each raw map: smallest and largest value */
     bool empty;          /* the finished map is zero everywhere */
     const char *picture; /* path; NULL where none is written */

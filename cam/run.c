@@ -122,7 +122,10 @@ static bool choose_layers(run *r, cr_error *err)
     const text_list *list = &r->o->layers;
     if (!(r->layers = calloc(count_items(list), sizeof *r->layers)))
         return no_memory(err);
-    if (!list->n)
+    bool needs_layer = false;
+    for (int i = 0; i < r->o->methods.n; i++)
+        needs_layer |= !(r->o->methods.items[i]->needs & CR_NEEDS_BIASES);
+    if (!list->n && needs_layer)
         r->layers[r->n_layers++] = cr_net_last_feature_map(r->net);
     for (int i = 0; i < list->n; i++)
         for (const char *item = list->items[i], *end; item; item = *end ? end + 1 : NULL) {
@@ -262,14 +265,14 @@ static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
     const cr_explain_request request = {
         .methods = o->methods.items, .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers,
         .n = n, .h = h, .w = w, .direct = o->direct, .seed = (uint64_t)o->seed,
-        .eigen_smooth = o->eigen_smooth,
+        .eigen_smooth = o->eigen_smooth, .aug_smooth = o->aug_smooth,
     };
     r->explainer = cr_explainer_create(r->net, &request, err);
     *plan_ms = now_ms() - start;
     return r->explainer != NULL;
 }
 
-typedef enum stage { FORWARD, BACKWARD, MAPS } stage;
+typedef enum stage { FORWARD, BACKWARD, MAPS, SMOOTH } stage;
 
 /* Runs one stage; what it reads: the input, or the classes. *ms is the median over r->repeat runs; --timing begins with
  * one more to warm up. */
@@ -280,6 +283,7 @@ static bool run_timed(run *r, stage which, const void *reads, double *ms, cr_err
         cr_explainer *e = r->explainer;
         if (which == FORWARD    ? !cr_explainer_forward(e, reads, err)
             : which == BACKWARD ? !cr_explainer_backward(e, reads, err)
+            : which == SMOOTH   ? !cr_explainer_smooth(e, reads, err)
                                 : !cr_explainer_maps(e, err))
             return false;
         if (i >= 0)
@@ -297,7 +301,7 @@ typedef struct batch {
     float *probabilities;       /* (n, all classes) */
     int n_maps;                 /* of each image: n_targets * n_methods */
     map_facts *maps;            /* (n, n_targets, n_methods) */
-    float (*ranges)[2];         /* (n, n_targets, n_methods, n_layers) */
+    float (*ranges)[2];         /* (n, n_targets, n_methods, n_layers + 1) */
     char (*paths)[PATH_SIZE];   /* (n, n_targets, n_methods) */
     float *saved_maps;          /* its part of run.maps, or NULL */
     float *saved_raws;          /* its part of run.raws, or NULL */
@@ -311,7 +315,7 @@ static bool allocate_batch(batch *b, const run *r, int n)
     return (b->classes = calloc(images, sizeof *b->classes)) &&
            (b->probabilities = calloc(images * (size_t)r->net->classes, sizeof *b->probabilities)) &&
            (b->maps = calloc(maps, sizeof *b->maps)) &&
-           (b->ranges = calloc(maps * (size_t)r->n_layers, sizeof *b->ranges)) &&
+           (b->ranges = calloc(maps * ((size_t)r->n_layers + 1), sizeof *b->ranges)) &&
            (b->paths = calloc(maps, sizeof *b->paths));
 }
 
@@ -361,7 +365,7 @@ static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
     facts->class_index = b->classes[i];
     facts->result = result;
     facts->empty = !(most > 0);
-    facts->range = b->ranges + at * (size_t)r->n_layers;
+    facts->range = b->ranges + at * ((size_t)r->n_layers + 1);
     for (int l = 0; l < result->n_raw; l++) {
         const cr_raw_map *raw = &result->raw[l];
         size_t size = (size_t)raw->h * (size_t)raw->w;
@@ -390,16 +394,18 @@ static bool explain_targets(run *r, batch *b, cr_error *err)
 {
     const cr_explainer *e = r->explainer;
     for (int k = 0; k < r->n_targets; k++) {
-        double backward_ms, map_ms;
+        double backward_ms = -1, map_ms;
         for (int i = 0; i < b->n; i++)
             b->classes[i] = cr_target_class(&r->targets[k], e->logits + (size_t)i * (size_t)r->net->classes,
                                             r->net->classes);
-        if (!run_timed(r, BACKWARD, b->classes, &backward_ms, err) || !run_timed(r, MAPS, NULL, &map_ms, err))
+        if (r->o->aug_smooth ? !run_timed(r, SMOOTH, b->classes, &map_ms, err)
+                             : !run_timed(r, BACKWARD, b->classes, &backward_ms, err) ||
+                                   !run_timed(r, MAPS, NULL, &map_ms, err))
             return false;
         for (int i = 0; i < b->n; i++)
             for (int m = 0; m < e->n_results; m++) {
                 map_facts *facts = &b->maps[i * b->n_maps + k * e->n_results + m];
-                facts->backward_ms = e->needs & CR_NEEDS_GRADIENT ? backward_ms : -1;
+                facts->backward_ms = e->needs_backward ? backward_ms : -1;
                 facts->map_ms = map_ms;
                 if (!finish_map(r, b, i, k, m, err))
                     return false;

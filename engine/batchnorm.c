@@ -21,7 +21,8 @@ void batchnorm_affine(const cr_net *net, int node, float *scale, float *shift)
     const float *mean = net->params[n->param + 2].data, *var = net->params[n->param + 3].data;
     for (int c = 0; c < n->channels; c++) {
         double factor = (double)gamma[c] / sqrt((double)var[c] + (double)n->eps);
-        scale[c] = (float)factor;
+        if (scale)
+            scale[c] = (float)factor;
         shift[c] = (float)((double)beta[c] - (double)mean[c] * factor);
     }
 }

@@ -119,6 +119,10 @@ bool cr_net_shapes(const cr_net *net, int h, int w, int (*dims)[3], cr_error *er
 int64_t cr_node_params(const cr_net *net, int node);
 int64_t cr_node_macs(const cr_net *net, int node, int (*dims)[3]);
 
+/* What a convolution, linear layer or batchnorm adds to each channel of its output, whatever its input: bias (C), of a
+ * batchnorm in evaluation mode beta - mean * gamma / sqrt(var + eps). False where a node adds nothing. */
+bool cr_node_bias(const cr_net *net, int node, float *bias);
+
 /* False, naming the first parameter that holds a NaN or infinity and where. Reads every weight: call it to explain
  * non-finite logits, not before every run. */
 bool cr_net_check_finite(const cr_net *net, cr_error *err);

@@ -84,7 +84,7 @@ void avgpool_forward(const cr_plan *plan, const step *s, float *arena);
 void avgpool_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 
 /* batchnorm.c; the backward does the fused addition, ReLU and the parameters' gradients too. */
-/* Evaluation-mode batchnorm is y = x * scale + shift: C floats each, from the node's parameters. */
+/* Evaluation-mode batchnorm is y = x * scale + shift: C floats each, from the node's parameters. scale may be NULL. */
 void batchnorm_affine(const cr_net *net, int node, float *scale, float *shift);
 size_t batchnorm_packed_size(const cr_plan *plan, const step *s);
 float *batchnorm_pack(const cr_plan *plan, step *s, float *packed);

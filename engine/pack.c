@@ -121,3 +121,16 @@ float *conv_pack(const cr_plan *plan, step *s, float *packed)
         packed = pack_part(plan, &s->backward[i], &backward, &plan->grad[s->last], packed);
     return packed;
 }
+
+bool cr_node_bias(const cr_net *net, int node, float *bias)
+{
+    const cr_node *n = &net->nodes[node];
+    if (n->op == CR_BATCHNORM) {
+        batchnorm_affine(net, node, NULL, bias);
+        return true;
+    }
+    if ((n->op != CR_CONV2D && n->op != CR_LINEAR) || n->n_params < 2)
+        return false;
+    memcpy(bias, net->params[n->param + 1].data, (size_t)n->channels * sizeof *bias);
+    return true;
+}

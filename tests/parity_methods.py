@@ -64,15 +64,15 @@ def thin_svd(matrix, full_matrices, svd=np.linalg.svd):
 np.linalg.svd = thin_svd
 
 
-def pytorch_grad_cam(name, **arguments):
-    """The raw map of a class of pytorch-grad-cam, which is called as its users call it."""
+def pytorch_grad_cam(name, collect=False, **arguments):
+    """The raw map, or a list of all there are, of a class of pytorch-grad-cam that is called as its users call it."""
     def raw_map(subject, layer, class_index):
         maps = []
         with getattr(pgc, name)(model=subject.model, target_layers=[subject.model.get_submodule(layer)]) as cam:
             make_map = cam.get_cam_image
             cam.get_cam_image = lambda *args: maps.append(make_map(*args)) or maps[-1]
             cam(input_tensor=subject.x, targets=[ClassifierOutputTarget(class_index)], **arguments)
-        return maps[0][0]
+        return [one[0] for one in maps] if collect else maps[0][0]
     return raw_map
 
 
@@ -82,7 +82,36 @@ def cam(subject, layer, class_index):
     return subject.run(layer).cam(layer, torch.tensor([class_index]))[0].numpy()
 
 
-def random_weights(seed, count):
+def finercam(subject, layer, class_index):
+    maps = []
+    with pgc.FinerCAM(model=subject.model, target_layers=[subject.model.get_submodule(layer)]) as finer:
+        make_map = finer.base_cam.get_cam_image
+        finer.base_cam.get_cam_image = lambda *args: maps.append(make_map(*args)) or maps[-1]
+        finer(input_tensor=subject.x, target_idx=class_index)
+    return maps[0][0]
+
+
+def fullgrad(subject, layer, class_index):
+    maps = []
+    with pgc.FullGrad(model=subject.model, target_layers=[]) as cam:
+        make_maps = cam.compute_cam_per_layer
+        cam.compute_cam_per_layer = lambda *args: maps.append(make_maps(*args)) or maps[-1]
+        cam(input_tensor=subject.x, targets=[ClassifierOutputTarget(class_index)])
+    return maps[0][0, 0]
+
+
+def aug_smooth(name):
+    """The mean of finished maps. pytorch-grad-cam scales a map again after resizing it, which camrun does not do: so its
+    raw maps of all versions are finished as those of one version are."""
+    def mean_map(subject, layer, class_index):
+        maps = pytorch_grad_cam(name, collect=True, aug_smooth=True)(subject, layer, class_index)
+        finished = torch_cam.finish(torch.from_numpy(np.stack(maps)), subject.x.shape[2:]).numpy()
+        finished[3:] = finished[3:, :, ::-1]  # in the order of its augmentations: as it is, mirrored
+        return finished.mean(0)
+    return mean_map
+
+
+def random_numbers(seed, count):
     """cam/random.h: SplitMix64."""
     with np.errstate(over="ignore"):
         z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -93,7 +122,26 @@ def random_weights(seed, count):
 
 def randomcam(subject, layer, class_index):
     a = subject.run(layer).values[layer][0].detach().double().numpy()
-    return np.tensordot(2 * random_weights(0, len(a)) - 1, a, 1)
+    return np.tensordot(2 * random_numbers(0, len(a)) - 1, a, 1)
+
+
+def noisy_inputs(x):
+    """Those of cam/random.h, for the seed 0."""
+    uniform = random_numbers(0, 2 * 4 * x.numel()).reshape(4, *x.shape[1:], 2)
+    noise = 0.3 * np.sqrt(-2 * np.log(1 - uniform[..., 0])) * np.cos(2 * np.pi * uniform[..., 1])
+    return [x + torch.from_numpy(one.astype(np.float32)) for one in noise]
+
+
+def smoothgradcam_plus_plus(subject, layer, class_index):
+    a = subject.run(layer).values[layer].detach()
+    gradients = []
+    for noisy in noisy_inputs(subject.x):
+        run = torch_cam.Run(subject.model, noisy, [layer])
+        gradients.append(torch.autograd.grad(run.logits[0, class_index], run.values[layer])[0])
+    g, g2, g3 = (torch.stack([g ** power for g in gradients]).mean(0) for power in (1, 2, 3))
+    alpha = g2 / (2 * g2 + a.sum((2, 3), keepdim=True) * g3.relu() + 1e-8)
+    weights = (alpha * g.relu()).sum((2, 3), keepdim=True)
+    return (weights * a).sum(1)[0].numpy()
 
 
 # camrun's --method and further options: (what it is compared with, its name there)
@@ -106,22 +154,30 @@ METHODS = {
     "layercam": (pytorch_grad_cam("LayerCAM"), "LayerCAM"),
     "eigencam": (pytorch_grad_cam("EigenCAM"), "EigenCAM"),
     "eigengradcam": (pytorch_grad_cam("EigenGradCAM"), "EigenGradCAM"),
+    "finercam": (finercam, "FinerCAM"),
+    "shapleycam": (pytorch_grad_cam("ShapleyCAM"), "ShapleyCAM"),
+    "smoothgradcam++": (smoothgradcam_plus_plus, "formula"),
+    "fullgrad": (fullgrad, "FullGrad"),
     "cam": (cam, "formula"),
     "fem": (pytorch_grad_cam("FEM"), "FEM"),
     "randomcam": (randomcam, "formula"),
     "gradcam --eigen-smooth": (pytorch_grad_cam("GradCAM", eigen_smooth=True), "GradCAM, eigen_smooth"),
     "layercam --eigen-smooth": (pytorch_grad_cam("LayerCAM", eigen_smooth=True), "LayerCAM, eigen_smooth"),
+    "gradcam --aug-smooth": (aug_smooth("GradCAM"), "GradCAM, aug_smooth"),
+    "layercam --aug-smooth": (aug_smooth("LayerCAM"), "LayerCAM, aug_smooth"),
 }
 
 
 # ---- camrun ----
 
 def run_camrun(program, folder, subject, layer, method):
-    """Raw maps of both classes."""
-    path = os.path.join(folder, "raw.npy")
+    """Raw maps of both classes, with --aug-smooth finished ones; layer None: of all layers together."""
+    path = os.path.join(folder, "map.npy")
+    options = ["--layer", layer] if layer else []
+    options += ["--save-map" if "aug" in method else "--save-raw", path]
     subprocess.run([program, "--weights", os.path.join(folder, "adjusted.bin"), "--tensor",
-                    os.path.join(folder, "x.npy"), "--layer", layer, "--method", *method.split(), "--class",
-                    ",".join(map(str, subject.classes)), "--save-raw", path], check=True, stdout=subprocess.DEVNULL)
+                    os.path.join(folder, "x.npy"), "--method", *method.split(), "--class",
+                    ",".join(map(str, subject.classes)), *options], check=True, stdout=subprocess.DEVNULL)
     return np.load(path)
 
 
@@ -133,7 +189,9 @@ def make_subject(arch, seed, picture, folder):
     model = networks.model_of_state_dict(arch, {name: torch.tensor(array) for name, array in tensors.items()},
                                          random_path)
     x = ImageClassification(crop_size=224)(Image.open(picture).convert("RGB"))[None]
-    margins.widen(model, [x])
+    augmented = [factor * version for version in (x, x.flip(3)) for factor in (0.9, 1, 1.1)]
+    relu_gap, pool_gap, _ = margins.widen(model, augmented + noisy_inputs(x))
+    print(f"{arch:9} nothing nearer to a kink than {relu_gap:.1e} (ReLU), {pool_gap:.1e} (max-pool)", file=sys.stderr)
     networks.save(path, model, arch, metadata)
     np.save(os.path.join(folder, "x.npy"), x.numpy())
     for module in model.modules():
@@ -162,12 +220,14 @@ def main():
     archs, methods = args.arch or list(LAYERS), args.method or list(METHODS)
     program = os.path.abspath(args.camrun)
 
-    errors = {}
+    errors, failed = {}, 0
     with tempfile.TemporaryDirectory() as folder:
         for arch in archs:
             subject = make_subject(arch, args.seed, args.picture, folder)
             for method in methods:
-                for layer in LAYERS[arch]:
+                for layer in [*LAYERS[arch], None]:
+                    if (layer is None) != (method == "fullgrad"):
+                        continue
                     expected = [METHODS[method][0](subject, layer, c) for c in subject.classes]
                     if expected[0] is None:
                         continue
@@ -176,16 +236,17 @@ def main():
                         expected = [e if np.sum(f * e) > 0 else -e for f, e in zip(found, expected)]
                     error = max(map(relative_error, found, expected))
                     errors[method, arch, layer] = error
+                    failed += not error <= TOLERANCE
                     verdict = "" if error <= TOLERANCE else "  FAILED"
-                    print(f"{arch:9} {layer:12} {method:24} {error:.1e}{verdict}", file=sys.stderr, flush=True)
-    failed = sum(not error <= TOLERANCE for error in errors.values())
+                    print(f"{arch:9} {layer or 'all':12} {method:24} {error:.1e}{verdict}", file=sys.stderr, flush=True)
     print(f"{len(errors) - failed} passed, {failed} failed", file=sys.stderr)
 
     columns = [(arch, layer) for arch in archs for layer in LAYERS[arch]]
     lines = ["| method | compared with | " + " | ".join(f"{arch} {layer}" for arch, layer in columns) + " |",
              "|---|---|" + "--:|" * len(columns)]
     for method in methods:
-        cells = [f"{errors[method, *column]:.0e}" if (method, *column) in errors else "" for column in columns]
+        found = [errors.get((method, arch, layer), errors.get((method, arch, None))) for arch, layer in columns]
+        cells = ["" if error is None else f"{error:.0e}" for error in found]
         lines.append(f"| {method} | {METHODS[method][1]} | " + " | ".join(cells) + " |")
     text = "\n".join(lines) + "\n"
     if args.output:

@@ -10,6 +10,7 @@
 #include "explain.h"
 #include "map.h"
 #include "oracle.h"
+#include "random.h"
 
 enum { CLASSES = 5, WIDTH = 8, H = 70, W = 101, BATCH = 3 };
 
@@ -83,52 +84,64 @@ static void check_refused(const cr_net *some, const char *name, int layer, const
     check_message(&err, word, hint, NULL);
 }
 
+/* The oracle's gradients of the score that a method explains, for these classes. */
+static void explain_oracle(oracle *o, const cr_method *m, const int *classes)
+{
+    float seed[BATCH * CLASSES] = {0};
+    const float *logits = o->value[net->n_nodes - 1];
+    for (int n = 0; n < BATCH; n++)
+        if (m->score)
+            m->score(seed + n * CLASSES, logits + n * CLASSES, CLASSES, classes[n]);
+        else
+            seed[n * CLASSES + classes[n]] = 1;
+    float **own = zeros((size_t)net->n_nodes, sizeof *own);
+    oracle_backward(o, own, seed);
+    free(own);
+}
+
 /* Raw maps are the method on the oracle's values and gradients; finished ones are map.h on the raw ones. */
+static void check_against_oracle(const oracle *o, const cr_method *m, const char *name, const int *classes)
+{
+    int layer = find(name);
+    cr_explainer *e = explained(m->name, &layer, 1, BATCH, x, classes);
+    const cr_explained_layer *l = e->layers;
+    const float *raw = e->results[0].raw[0].values;
+    size_t pixels = (size_t)l->h * (size_t)l->w, one = (size_t)l->c * pixels;
+    double *sum = zeros(pixels, sizeof *sum);
+    float *expected = zeros(pixels, sizeof *expected), *map = zeros((size_t)H * W, sizeof *map);
+    check_close(e->logits, o->value[net->n_nodes - 1], BATCH * CLASSES, 1e-5, "logits");
+    for (size_t n = 0; n < BATCH; n++) {
+        const cr_evidence known = {.c = l->c, .h = l->h, .w = l->w, .a = o->value[layer] + n * one,
+                                   .g = o->grad[layer] + n * one};
+        cr_error err;
+        assert_true(cr_method_map(sum, m, &known, false, &err));
+        for (size_t p = 0; p < pixels; p++)
+            expected[p] = (float)sum[p];
+        check_close(raw + n * pixels, expected, pixels, 1e-4, "%s at %s, image %zu", m->name, name, n);
+        assert_true(cr_map_finish(map, H, W, raw + n * pixels, l->h, l->w, &err));
+        check_same_bits(e->results[0].maps + n * H * W, map, (size_t)H * W, "finished map at %s", name);
+    }
+    free(sum);
+    free(expected);
+    free(map);
+    cr_explainer_free(e);
+}
+
 static void test_against_oracle(void **state)
 {
     (void)state;
     static const char *const names[] = {"conv1", "layer1.0.conv2", "layer2", "layer3.1.relu", "layer4"};
     static const int classes[BATCH] = {4, 0, 2};
     oracle *o = oracle_create(net, BATCH, H, W, x);
-    float seed[BATCH * CLASSES] = {0};
-    for (int n = 0; n < BATCH; n++)
-        seed[n * CLASSES + classes[n]] = 1;
-    float **own = zeros((size_t)net->n_nodes, sizeof *own);
-    oracle_backward(o, own, seed);
-    free(own);
     for (int m = 0; cr_method_at(m); m++) {
-        const cr_method *one_method = cr_method_at(m);
-        if (one_method->needs & ~(unsigned)(CR_NEEDS_GRADIENT | CR_NEEDS_SEED))
+        const cr_method *one = cr_method_at(m);
+        if (one->needs & ~(unsigned)(CR_NEEDS_GRADIENT | CR_NEEDS_SEED))
             continue;
-        const bool divides = strcmp(one_method->name, "gradcam++") == 0 || strcmp(one_method->name, "xgradcam") == 0;
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-            if (divides && strstr(names[i], "conv"))
-                continue; /* by sums over pixels of both signs, which may be near zero */
-            int layer = find(names[i]);
-            cr_explainer *e = explained(one_method->name, &layer, 1, BATCH, x, classes);
-            const cr_explained_layer *l = e->layers;
-            const float *raw = e->results[0].raw[0].values;
-            size_t pixels = (size_t)l->h * (size_t)l->w, one = (size_t)l->c * pixels;
-            double *sum = zeros(pixels, sizeof *sum);
-            float *expected = zeros(pixels, sizeof *expected), *map = zeros((size_t)H * W, sizeof *map);
-            check_close(e->logits, o->value[net->n_nodes - 1], BATCH * CLASSES, 1e-5, "logits");
-            for (size_t n = 0; n < BATCH; n++) {
-                const cr_evidence known = {.c = l->c, .h = l->h, .w = l->w, .a = o->value[layer] + n * one,
-                                           .g = o->grad[layer] + n * one};
-                cr_error err;
-                assert_true(cr_method_map(sum, one_method, &known, false, &err));
-                for (size_t p = 0; p < pixels; p++)
-                    expected[p] = (float)sum[p];
-                check_close(raw + n * pixels, expected, pixels, 1e-4, "%s at %s, image %zu", one_method->name,
-                            names[i], n);
-                assert_true(cr_map_finish(map, H, W, raw + n * pixels, l->h, l->w, &err));
-                check_same_bits(e->results[0].maps + n * H * W, map, (size_t)H * W, "finished map at %s", names[i]);
-            }
-            free(sum);
-            free(expected);
-            free(map);
-            cr_explainer_free(e);
-        }
+        const bool divides = strcmp(one->name, "gradcam++") == 0 || strcmp(one->name, "xgradcam") == 0;
+        explain_oracle(o, one, classes);
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            if (!divides || !strstr(names[i], "conv")) /* by sums over pixels of both signs, which may be near zero */
+                check_against_oracle(o, one, names[i], classes);
     }
     oracle_free(o);
 }
@@ -257,6 +270,222 @@ static void test_methods_share_a_run(void **state)
     cr_explainer_free(e);
 }
 
+/* ---- FullGrad ---- */
+
+/* sum(x dx) and, over all nodes, sum(bias gradient) of image 0's logit c. */
+static double sum_of_parts(const cr_net *some, int c, const float *input, float *logit)
+{
+    cr_error err = {""};
+    const int last = some->n_nodes - 1;
+    int *all = zeros((size_t)some->n_nodes, sizeof *all);
+    for (int i = 0; i < some->n_nodes; i++)
+        all[i] = i;
+    const cr_request request = {.n = 1, .h = H, .w = W, .grad = all, .n_grad = some->n_nodes};
+    cr_plan *plan = cr_plan_create(some, &request, &err);
+    cr_tape *tape = plan ? cr_tape_create(plan, &err) : NULL;
+    if (!tape)
+        fail_msg("%s", err.text);
+    float *logits = zeros((size_t)some->classes, sizeof *logits), *seed = zeros((size_t)some->classes, sizeof *seed);
+    seed[c] = 1;
+    cr_tape_forward(tape, input);
+    assert_true(cr_tape_value(tape, last, logits, &err) && cr_tape_backward(tape, seed, &err));
+    double total = 0;
+    for (int i = 0; i < some->n_nodes; i++) {
+        int dim[3];
+        cr_plan_shape(plan, i, dim);
+        const int pixels = dim[1] * dim[2];
+        float *g = zeros((size_t)dim[0] * (size_t)pixels, sizeof *g), *bias = zeros((size_t)dim[0], sizeof *bias);
+        assert_true(cr_tape_grad(tape, i, g, &err));
+        if (i == 0 || cr_node_bias(some, i, bias))
+            for (int k = 0; k < dim[0] * pixels; k++)
+                total += (double)g[k] * (double)(i == 0 ? input[k] : bias[k / pixels]);
+        free(g);
+        free(bias);
+    }
+    *logit = logits[c];
+    free(all);
+    free(logits);
+    free(seed);
+    cr_tape_free(tape);
+    cr_plan_free(plan);
+    return total;
+}
+
+/* FullGrad's completeness: input and biases, each times its gradient, make up the logit. With and without batchnorm, and
+ * with biases in front of one. */
+static void test_biases_complete_the_logit(void **state)
+{
+    (void)state;
+    uint64_t seed = SEED + 1;
+    builder b = new_net("biased");
+    int y = add_input(&b, 3);
+    y = add_relu(&b, add_conv2d(&b, y, "first", 20, 3, 2, 1, true), "relu");
+    y = add_maxpool(&b, y, "pool", 3, 2, 0);
+    y = add_relu(&b, add_batchnorm(&b, add_conv2d(&b, y, "second", 17, 5, 1, 2, true), "norm"), "relu2");
+    y = add_flatten(&b, add_adaptive_avgpool(&b, y, "avgpool", 2), "flatten", 17 * 4);
+    add_linear(&b, add_relu(&b, add_linear(&b, y, "hidden", 30), "relu3"), "fc", CLASSES);
+    b.net->classes = CLASSES;
+    b.net->in_channels = 3;
+    float *own_weights = bind_random(b.net, &seed);
+    const cr_net *const nets[] = {net, b.net};
+    for (int i = 0; i < 2; i++)
+        for (int c = 0; c < CLASSES; c++) {
+            float logit;
+            const float total = (float)sum_of_parts(nets[i], c, x, &logit);
+            check_close(&total, &logit, 1, 1e-4, "%s, class %d", nets[i]->arch, c);
+        }
+    cr_net_free(b.net);
+    free(own_weights);
+}
+
+/* Adds |b g|, or |x g|, of one node: each channel scaled to [0,1], then resized. */
+static void add_scaled(float *total, const float *g, const float *input, const float *bias, const int dim[3])
+{
+    const size_t pixels = (size_t)dim[1] * (size_t)dim[2];
+    float *channel = zeros(pixels, sizeof *channel), *resized = zeros((size_t)H * W, sizeof *resized);
+    for (size_t k = 0; k < (size_t)dim[0]; k++) {
+        float least = INFINITY, most = 0;
+        for (size_t p = 0; p < pixels; p++) {
+            channel[p] = fabsf(g[k * pixels + p] * (input ? input[k * pixels + p] : bias[k]));
+            least = fminf(least, channel[p]);
+            most = fmaxf(most, channel[p]);
+        }
+        for (size_t p = 0; p < pixels; p++)
+            channel[p] = (channel[p] - least) / (1e-7f + (most - least));
+        cr_map_resize(resized, H, W, channel, dim[1], dim[2]);
+        for (size_t p = 0; p < (size_t)H * W; p++)
+            total[p] += resized[p];
+    }
+    free(channel);
+    free(resized);
+}
+
+static void test_fullgrad(void **state)
+{
+    (void)state;
+    static const int classes[BATCH] = {4, 0, 2};
+    oracle *o = oracle_create(net, BATCH, H, W, x);
+    explain_oracle(o, method("gradcam"), classes);
+    float *expected = zeros((size_t)BATCH * H * W, sizeof *expected);
+    for (int i = 0; i < net->n_nodes; i++) {
+        float *bias = zeros((size_t)o->shape[i][0], sizeof *bias);
+        const size_t one = oracle_count(o, i) / BATCH;
+        if (i == 0 || (net->nodes[i].op != CR_LINEAR && cr_node_bias(net, i, bias)))
+            for (size_t n = 0; n < BATCH; n++)
+                add_scaled(expected + n * H * W, o->grad[i] + n * one, i ? NULL : x + n * one, bias, o->shape[i]);
+        free(bias);
+    }
+    cr_explainer *e = explained("fullgrad", NULL, 0, BATCH, x, classes);
+    assert_int_equal(e->results[0].n_raw, 1);
+    check_close(e->results[0].raw[0].values, expected, (size_t)BATCH * H * W, 1e-4, "fullgrad");
+    cr_explainer_free(e);
+    free(expected);
+    oracle_free(o);
+}
+
+/* ---- noise and augmentation ---- */
+
+static void test_noisy_gradients(void **state)
+{
+    (void)state;
+    static const int classes[2] = {3, 1};
+    const size_t input = 3 * (size_t)H * W;
+    int layer = find("layer3");
+    cr_explainer *smooth = explained("smoothgradcam++", &layer, 1, 2, x, classes);
+    const cr_explained_layer *l = smooth->layers;
+    const size_t count = 2 * (size_t)l->c * (size_t)l->h * (size_t)l->w;
+    float *noisy = zeros(2 * input, sizeof *noisy), *means = zeros(3 * count, sizeof *means);
+    for (uint64_t copy = 0; copy < CR_NOISY_COPIES; copy++) {
+        for (size_t i = 0; i < 2 * input; i++)
+            noisy[i] = x[i] + (float)(CR_NOISE * random_normal_at(0, copy * input + i % input));
+        cr_explainer *one = explained("gradcam", &layer, 1, 2, noisy, classes);
+        for (size_t i = 0; i < count; i++) {
+            const float g = one->layers[0].grad[i];
+            means[i] += g / CR_NOISY_COPIES;
+            means[count + i] += g * g / CR_NOISY_COPIES;
+            means[2 * count + i] += g * g * g / CR_NOISY_COPIES;
+        }
+        cr_explainer_free(one);
+    }
+    for (size_t power = 0; power < 3; power++)
+        check_close(l->noisy + power * count, means + power * count, count, 1e-5, "mean of power %zu", power + 1);
+    cr_explainer_free(smooth);
+    free(noisy);
+    free(means);
+}
+
+/* Noise has mean 0, deviation 1, and no two neighbours alike. */
+static void test_noise_is_normal(void **state)
+{
+    (void)state;
+    enum { MANY = 100000 };
+    double mean = 0, square = 0, beyond = 0, product = 0, last = 0;
+    for (uint64_t i = 0; i < MANY; i++) {
+        const double value = random_normal_at(5, i);
+        mean += value / MANY;
+        square += value * value / MANY;
+        beyond += (fabs(value) > 1.959964) / (double)MANY;
+        product += value * last / MANY;
+        last = value;
+    }
+    assert_true(fabs(mean) < 0.015 && fabs(square - 1) < 0.02 && fabs(beyond - 0.05) < 0.003 && fabs(product) < 0.015);
+}
+
+static void mirror(float *y, const float *from, size_t rows, size_t w)
+{
+    for (size_t i = 0; i < rows * w; i++)
+        y[i] = from[i / w * w + (w - 1 - i % w)];
+}
+
+/* Six versions of the input, each explained alone; the explainer is as good as new for the next class. */
+static void test_aug_smooth(void **state)
+{
+    (void)state;
+    static const int classes[2][2] = {{3, 1}, {0, 4}};
+    static const float factors[3] = {0.9f, 1, 1.1f};
+    const size_t input = 2 * 3 * (size_t)H * W, pixels = 2 * (size_t)H * W;
+    const int layers[2] = {find("layer2"), find("layer4")};
+    const cr_method *const methods[2] = {method("gradcam"), method("fullgrad")};
+    const cr_explain_request r = {.methods = methods, .n_methods = 2, .layers = layers, .n_layers = 2, .n = 2, .h = H,
+                                  .w = W, .aug_smooth = true};
+    float *version = zeros(input, sizeof *version), *mean = zeros(pixels, sizeof *mean), *map = zeros(pixels, sizeof *map);
+    cr_error err = {""};
+    cr_explainer *e = cr_explainer_create(net, &r, &err);
+    if (!e || !cr_explainer_forward(e, x, &err))
+        fail_msg("%s", err.text);
+    for (int again = 0; again < 2; again++) {
+        if (!cr_explainer_smooth(e, classes[again], &err))
+            fail_msg("%s", err.text);
+        for (int m = 0; m < 2; m++) {
+            memset(mean, 0, pixels * sizeof *mean);
+            for (int v = 0; v < 6; v++) {
+                memcpy(version, x, input * sizeof *version);
+                if (v % 2)
+                    mirror(version, x, 2 * 3 * H, W);
+                for (size_t i = 0; i < input; i++)
+                    version[i] *= factors[v / 2];
+                cr_explainer *one = explained(methods[m]->name, layers, 2, 2, version, classes[again]);
+                memcpy(map, one->results[0].maps, pixels * sizeof *map);
+                if (v % 2)
+                    mirror(map, one->results[0].maps, 2 * H, W);
+                for (size_t i = 0; i < pixels; i++)
+                    mean[i] += map[i] / 6;
+                if (v == 2)
+                    check_same_bits(e->results[m].raw[0].values, one->results[0].raw[0].values,
+                                    2 * (size_t)one->results[0].raw[0].h * (size_t)one->results[0].raw[0].w, "raw map");
+                cr_explainer_free(one);
+            }
+            check_close(e->results[m].maps, mean, pixels, 1e-6, "%s, classes %d", methods[m]->name, again);
+        }
+    }
+    cr_explainer_free(e);
+    free(version);
+    free(mean);
+    free(map);
+}
+
+/* ---- evidence there is none of ---- */
+
 /* Where the class's weights are all negative no pixel speaks for it: a map of zeros, and no NaN from dividing by its
  * maximum. */
 static void test_no_evidence(void **state)
@@ -345,7 +574,9 @@ int main(void)
         cmocka_unit_test(test_against_oracle),  cmocka_unit_test(test_cam_at_the_last_map),
         cmocka_unit_test(test_batch_is_its_images), cmocka_unit_test(test_layers_are_averaged),
         cmocka_unit_test(test_reuse),           cmocka_unit_test(test_methods_share_a_run),
-        cmocka_unit_test(test_no_evidence),
+        cmocka_unit_test(test_biases_complete_the_logit), cmocka_unit_test(test_fullgrad),
+        cmocka_unit_test(test_noisy_gradients), cmocka_unit_test(test_noise_is_normal),
+        cmocka_unit_test(test_aug_smooth),      cmocka_unit_test(test_no_evidence),
         cmocka_unit_test(test_refused_layers),  cmocka_unit_test(test_feature_maps),
         cmocka_unit_test(test_non_finite_is_named),
     };

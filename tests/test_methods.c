@@ -74,6 +74,37 @@ static void test_fem_by_hand(void **state)
     check_map(map, (const float[]){-0.1f, -0.1f, -0.1f, -0.1f, 0, -0.1f, -0.1f, -0.1f, -0.1f, 0.8f}, 10, 1e-6, "fem");
 }
 
+/* Two copies with gradients 1 and 3 at the first pixel, 3 and -2 at the second, -1 and -3 at the third: means 2, 5, 14;
+ * 1/2, 13/2, 19/2; -2, 5, -14. With sum(A) = 4 the first two weigh 10 / (10 + 56) and 13/4 / (13 + 38). */
+static void test_smoothgradcam_plus_plus_by_hand(void **state)
+{
+    (void)state;
+    const float a[3] = {2, 1, 1}, g[3] = {2, 0.5f, -2}, g2[3] = {5, 6.5f, 5}, g3[3] = {14, 9.5f, -14};
+    const float negative[3] = {-14, -9.5f, -14}, w = 10 / 66.0f + 3.25f / 51, cut = 1 + 0.25f;
+    cr_evidence e = {.c = 1, .h = 1, .w = 3, .a = a, .noisy = {g, g2, g3}};
+    double map[3];
+    make_map(map, "smoothgradcam++", &e);
+    check_map(map, (const float[]){2 * w, w, w}, 3, 1e-6, "smoothgradcam++");
+    e.noisy[2] = negative; /* alpha is 1/2 at both */
+    make_map(map, "smoothgradcam++", &e);
+    check_map(map, (const float[]){2 * cut, cut, cut}, 3, 1e-6, "smoothgradcam++ of negative cubes");
+}
+
+/* Each channel of |x g|, or of |b g|, from 0 to 1. */
+static void test_fullgrad_by_hand(void **state)
+{
+    (void)state;
+    const float x[2][3] = {{1, -2, 3}, {1, 1, 1}}, g[2][3] = {{-1, 2, 1}, {2, 4, -6}}, bias[2] = {-2, 0};
+    cr_evidence e = {.c = 2, .h = 1, .w = 3, .a = &x[0][0], .g = &g[0][0]};
+    double map[3];
+    make_map(map, "fullgrad", &e);
+    check_map(map, (const float[]){0, 1 + 0.5f, 2 / 3.0f + 1}, 3, 1e-6, "fullgrad at the input");
+    e.a = NULL;
+    e.bias = bias; /* {2, 4, 2} and nothing */
+    make_map(map, "fullgrad", &e);
+    check_map(map, (const float[]){0, 1, 0}, 3, 1e-6, "fullgrad behind a bias");
+}
+
 static void test_no_evidence_is_kept_negative(void **state)
 {
     (void)state;
@@ -226,6 +257,50 @@ static void test_gradcam_plus_plus_of_constant_gradients(void **state)
     free(weight);
     free(g);
     free(expected);
+}
+
+/* Finer-CAM's score, as its formula; z in double, for differences. */
+static double finer_score(const double *z, int classes, int c, const int *rivals, int n)
+{
+    double all = 0, N = 0, P = 0;
+    for (int j = 0; j < classes; j++)
+        all += exp(z[j]);
+    for (int i = 0; i < n; i++) {
+        N += exp(z[rivals[i]]) / all * (z[c] - z[rivals[i]]);
+        P += exp(z[rivals[i]]) / all;
+    }
+    return N / (P + 1e-9);
+}
+
+/* Its gradient against central differences; of 2 and 3 classes there are only 1 and 2 rivals. */
+static void test_finer_score(void **state)
+{
+    (void)state;
+    enum { CLASSES = 7 };
+    static const float z[CLASSES] = {1.0f, -0.5f, 3.0f, 1.25f, 0.5f, -2.0f, 1.875f};
+    static const struct {
+        int classes, c, n, rivals[3];
+    } cases[] = {{7, 0, 3, {3, 4, 6}}, {7, 2, 3, {6, 3, 0}}, {7, 5, 3, {1, 4, 0}}, {7, 6, 3, {3, 0, 2}},
+                 {3, 1, 2, {0, 2}},    {2, 0, 1, {1}}};
+    cr_error err;
+    const cr_method *method = cr_method_find("finercam", &err);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const int classes = cases[i].classes, c = cases[i].c;
+        float dz[CLASSES], expected[CLASSES];
+        method->score(dz, z, classes, c);
+        for (int j = 0; j < classes; j++) {
+            double at[2][CLASSES];
+            for (int side = 0; side < 2; side++)
+                for (int k = 0; k < classes; k++)
+                    at[side][k] = (double)z[k] + (k != j ? 0 : side ? 1e-5 : -1e-5);
+            expected[j] = (float)((finer_score(at[1], classes, c, cases[i].rivals, cases[i].n) -
+                                   finer_score(at[0], classes, c, cases[i].rivals, cases[i].n)) / 2e-5);
+        }
+        check_close(dz, expected, (size_t)classes, 1e-6, "finercam's score, class %d of %d", c, classes);
+    }
+    float dz[1];
+    method->score(dz, z, 1, 0); /* no rival: nothing to tell it from */
+    assert_true(dz[0] == 0);
 }
 
 /* ---- principal components ---- */
@@ -415,8 +490,10 @@ static void test_nan_is_not_lost(void **state)
     const float values[2] = {1, NAN}, ones[2] = {1, 1};
     for (int i = 0; cr_method_at(i); i++) {
         const cr_method *m = cr_method_at(i);
-        const cr_evidence in_a = {.c = 2, .h = 1, .w = 1, .a = values, .g = ones, .fc_weight = ones};
-        const cr_evidence in_others = {.c = 2, .h = 1, .w = 1, .a = ones, .g = values, .fc_weight = values};
+        const cr_evidence in_a = {.c = 2, .h = 1, .w = 1, .a = values, .g = ones, .fc_weight = ones,
+                                  .noisy = {ones, ones, ones}};
+        const cr_evidence in_others = {.c = 2, .h = 1, .w = 1, .a = ones, .g = values, .fc_weight = values,
+                                       .noisy = {values, ones, ones}};
         double map[1];
         make_map(map, m->name, &in_a);
         assert_true(isnan(map[0]));
@@ -452,12 +529,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_fem_by_hand),
+        cmocka_unit_test(test_smoothgradcam_plus_plus_by_hand),
+        cmocka_unit_test(test_fullgrad_by_hand),
         cmocka_unit_test(test_no_evidence_is_kept_negative),
         cmocka_unit_test(test_randomcam),
         cmocka_unit_test(test_constant_gradients),
         cmocka_unit_test(test_conservation),
         cmocka_unit_test(test_sensitivity),
         cmocka_unit_test(test_gradcam_plus_plus_of_constant_gradients),
+        cmocka_unit_test(test_finer_score),
         cmocka_unit_test(test_eigencam_is_the_first_singular_vector),
         cmocka_unit_test(test_eigencam_of_near_singular_values),
         cmocka_unit_test(test_eigencam_of_simple_channels),

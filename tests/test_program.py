@@ -158,8 +158,8 @@ def test_help_is_one_screen(run):
 
 def test_list_methods(run, run_json):
     methods = {line.split()[0]: line.split(maxsplit=1)[1] for line in run("--list-methods").splitlines()}
-    assert {"gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam", "cam", "fem",
-            "randomcam"} <= set(methods)
+    assert {"gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam", "eigencam", "eigengradcam",
+            "finercam", "shapleycam", "smoothgradcam++", "fullgrad", "cam", "fem", "randomcam"} == set(methods)
     assert [(m["name"], m["about"]) for m in run_json("--list-methods")["methods"]] == list(methods.items())
     assert max(map(len, run("--list-methods").splitlines())) <= 120
 
@@ -299,7 +299,8 @@ def arrays(run, tmp_path, *arguments):
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam",
-                                    "cam", "fem", "randomcam", "eigencam", "eigengradcam"])
+                                    "cam", "fem", "randomcam", "eigencam", "eigengradcam", "finercam", "shapleycam",
+                                    "smoothgradcam++"])
 @pytest.mark.parametrize("layer", ["layer4", "layer2.0.conv1", "conv1"])
 def test_finished_map_is_made_of_the_raw_one(run, files, tmp_path, method, layer):
     if method == "cam" and layer != "layer4":
@@ -366,8 +367,55 @@ def test_eigen_smooth(run, files, tmp_path):
     assert not np.allclose(smooth, plain) and abs(smooth.mean()) < 1e-6 * smooth.max()
 
 
-def test_random_weights_are_seeded(run, files, tmp_path):
-    common = ["--weights", files("net.bin"), files("photo.png"), "--method", "randomcam"]
+def test_fullgrad(run, run_json, files, tmp_path):
+    """One map of all layers, at the input's size: the raw one is a sum without signs."""
+    common = ["--weights", files("net.bin"), files("photo.png"), "--method", "fullgrad", "--no-crop"]
+    found, raw, _ = arrays(run, tmp_path, *common)
+    assert found.shape == raw.shape == (72, 104) and raw.min() >= 0
+    np.testing.assert_allclose(found, normalize(raw), rtol=0, atol=1e-6)
+    one, = run_json(*common)["images"][0]["maps"]
+    assert [(layer["layer"], layer["shape"]) for layer in one["layers"]] == [("input", [3, 72, 104])]
+    text = run(*common[:-3], "--method", "fullgrad,gradcam", "--layer", "layer3,layer4", "--save-map", "both.npy")
+    assert "FullGrad for" in text and "at input (64x64)" in text and "layer3.1.relu_1 (4x4)" in text
+    assert np.load(tmp_path / "both.npy").shape == (2, 64, 64)
+
+
+def test_finercam_tells_classes_apart(run, files, tmp_path):
+    """With two classes left to tell apart, what speaks for the one speaks against the other."""
+    state = resnet18(2)
+    state["fc.weight"] *= np.float32(0.1)  # or else one class has all the probability
+    write_weights(tmp_path / "two.bin", state, arch="resnet18")
+    first, second = (arrays(run, tmp_path, "--weights", "two.bin", files("photo.png"), "--method", "finercam",
+                            "--class", c)[1] for c in "01")
+    np.testing.assert_allclose(first, -second, rtol=0, atol=1e-5 * abs(first).max())
+
+
+def test_shapleycam_of_a_logit_is_gradcam(run, files, tmp_path):
+    first, second = (arrays(run, tmp_path, "--weights", files("net.bin"), files("photo.png"), "--method", method)[1]
+                     for method in ("shapleycam", "gradcam"))
+    assert np.array_equal(first, second)
+
+
+def test_aug_smooth(run, files, tmp_path):
+    """The mean of six versions' maps; the raw map is that of the picture as it is."""
+    common = ["--weights", files("net.bin"), "--class", "5", "--layer", "layer3"]
+    batch = np.load(files("batch.npy"))
+    smooth, raw, logits = arrays(run, tmp_path, *common, "--tensor", files("batch.npy"), "--aug-smooth")
+    _, plain, plain_logits = arrays(run, tmp_path, *common, "--tensor", files("batch.npy"))
+    assert np.array_equal(raw, plain) and np.array_equal(logits, plain_logits)
+    maps = []
+    for flip in (1, -1):
+        for factor in (0.9, 1, 1.1):
+            np.save(tmp_path / "x.npy", np.ascontiguousarray(np.float32(factor) * batch[..., ::flip]))
+            maps.append(arrays(run, tmp_path, *common, "--tensor", "x.npy")[0][..., ::flip])
+    np.testing.assert_allclose(smooth, np.mean(maps, axis=0), rtol=0, atol=1e-6)
+    several = arrays(run, tmp_path, *common, "--tensor", files("batch.npy"), "--aug-smooth", "--class", "1")[0]
+    assert np.array_equal(several[:, 0], smooth)
+
+
+@pytest.mark.parametrize("method", ["randomcam", "smoothgradcam++"])
+def test_random_numbers_are_seeded(run, files, tmp_path, method):
+    common = ["--weights", files("net.bin"), files("photo.png"), "--method", method, "--layer", "layer3"]
     first, second, other = (arrays(run, tmp_path, *common, *seed)[1]
                             for seed in ([], [], ["--seed", "2"]))
     assert np.array_equal(first, second) and not np.array_equal(first, other)
@@ -423,11 +471,14 @@ def test_map_of_one_pixel_is_said(run, files):
 
 
 def test_threads_do_not_change_a_bit(run, files, tmp_path):
-    def digits(threads):
-        return arrays(run, tmp_path, "--weights", files("net.bin"), files("photo.png"), "--threads", threads, "--layer",
-                      "layer1", "--size", "200")
-    for one, two in zip(digits(1), digits(2)):
-        assert one.tobytes() == two.tobytes()
+    methods = [line.split()[0] for line in run("--list-methods").splitlines()]
+
+    def digits(threads, *options):
+        return arrays(run, tmp_path, "--weights", files("net.bin"), files("photo.png"), "--threads", threads, *options)
+    for options in (["--layer", "layer1", "--size", "200"], ["--method", "fullgrad"],
+                    ["--method", ",".join(m for m in methods if m not in ("fullgrad", "cam")), "--layer", "layer2"]):
+        for one, two in zip(digits(1, *options), digits(2, *options)):
+            assert one.tobytes() == two.tobytes()
 
 
 # ---- pictures ----
@@ -594,6 +645,10 @@ def test_list_layers_of_a_file(run_json, files):
     (["method is missing", "'gradcam,'"], ["--weights", "NET", "PHOTO", "--method", "gradcam,"]),
     (["layercam is named twice"], ["--weights", "NET", "PHOTO", "--method", "layercam,fem", "--method=layercam"]),
     (["--seed has no effect", "randomcam"], ["--weights", "NET", "PHOTO", "--seed", "3"]),
+    (["--eigen-smooth", "fullgrad"],
+     ["--weights", "NET", "PHOTO", "--eigen-smooth", "--method", "gradcam,fullgrad"]),
+    (["--layer", "fullgrad"], ["--weights", "NET", "PHOTO", "--method", "fullgrad", "--layer", "layer4"]),
+    (["--save-raw", "separate"], ["--weights", "NET", "PHOTO", "--method", "fullgrad,fem", "--save-raw", "r.npy"]),
     (["--eigen-smooth", "eigencam"], ["--weights", "NET", "PHOTO", "--eigen-smooth", "--method", "eigencam"]),
     (["--weights", "no effect", "--list-methods"], ["--list-methods", "--weights", "NET"]),
     (["--colormap", "'hot'", "viridis"], ["--weights", "NET", "PHOTO", "--colormap", "hot"]),
