@@ -29,11 +29,11 @@ void choose_by_image(cr_plan *plan)
         return;
     for (; steps < plan->n_steps; steps++) {
         const step *s = &plan->steps[steps];
-        const cr_node *n = &plan->net->nodes[s->node];
+        const cr_op op = step_op(plan, s);
         const int64_t maps = floats_of(plan, s->x) + floats_of(plan, s->last);
-        if (n->op == CR_FLATTEN || n->op == CR_LINEAR || s->need_params)
+        if (op == CR_FLATTEN || op == CR_LINEAR || s->need_params)
             break;
-        if (n->op == CR_CONV2D && cr_node_params(plan->net, s->node) > WEIGHTS_OF_MAP * maps)
+        if (op == CR_CONV2D && cr_node_params(plan->net, s->node) > WEIGHTS_OF_MAP * maps)
             break;
         largest = maps > largest ? maps : largest;
     }

@@ -109,6 +109,9 @@ int cr_net_last_feature_map(const cr_net *net);
 /* The linear layer of a head that is global average pool + flatten + one linear (class activation mapping needs it),
  * or -1. */
 int cr_net_cam_head(const cr_net *net);
+/* The nodes before `start` that nodes behind it read, as the shortcut around a residual block's inside: to run from start on,
+ * their values are needed too (cr_tape_give). nodes: room for `start` of them. Returns how many there are. */
+int cr_net_crossing(const cr_net *net, int start, int *nodes);
 const char *cr_op_name(cr_op op);
 
 /* Shape (C,H,W) of every node for an h x w input; (F,1,1) behind a flatten. dims: [n_nodes][3]. False with the first
@@ -130,7 +133,8 @@ bool cr_net_check_finite(const cr_net *net, cr_error *err);
 /* ---- plan ---- */
 
 typedef struct cr_request {
-    int n, h, w;                /* batch and input size */
+    int n, h, w;                /* batch and size of the network's input */
+    int start;                  /* the node whose value is given to a forward, which runs what comes behind it; 0: the input */
     const int *keep;            /* nodes whose values will be read; the last node always can be */
     int n_keep;
     const int *grad;            /* nodes whose gradients will be read */
@@ -164,7 +168,10 @@ void cr_tape_free(cr_tape *tape);
 /* The seed of dropout's masks, of all forwards from the next one on; 0 at first. A mask is a function of the seed, the node
  * and the element's place in (N,C,H,W) alone: give each step of a training a seed of its own. */
 void cr_tape_seed(cr_tape *tape, uint64_t seed);
-/* x: (N,C,H,W). */
+/* For a plan with a start: the value of a node of cr_net_crossing, (N,C,H,W), which all forwards read from then on. False,
+ * with a message, where the plan needs no such value. */
+bool cr_tape_give(cr_tape *tape, int node, const float *value, cr_error *err);
+/* x: (N,C,H,W), the value of the request's start. */
 void cr_tape_forward(cr_tape *tape, const float *x);
 /* After a forward; any number of times. seed: the gradient of the scalar that is explained with respect to the last
  * node, in that node's shape: (N,classes), with one 1 per image for "this image's logit c". */

@@ -264,6 +264,18 @@ int cr_net_last_feature_map(const cr_net *net)
     return 0;
 }
 
+int cr_net_crossing(const cr_net *net, int start, int *nodes)
+{
+    int n = 0;
+    for (int before = 0; before < start; before++)
+        for (int i = start + 1; i < net->n_nodes; i++)
+            if (net->nodes[i].in[0] == before || net->nodes[i].in[1] == before) {
+                nodes[n++] = before;
+                break;
+            }
+    return n;
+}
+
 int cr_net_cam_head(const cr_net *net)
 {
     const cr_node *n = net->nodes;

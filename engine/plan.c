@@ -38,6 +38,9 @@ static bool read_param_grads(cr_plan *plan, const bool *wanted, cr_error *err)
     for (int i = 0; wanted && i < net->n_nodes; i++)
         for (int p = 0; p < net->nodes[i].n_params; p++) {
             const int param = net->nodes[i].param + p;
+            if (wanted[param] && i <= plan->start)
+                return cr_fail(err, "%s: %s has no gradient: runs start at %s, behind it", net->arch, net->params[param].name,
+                               net->nodes[plan->start].name);
             if (wanted[param] && p >= 2)
                 return cr_fail(err, "%s: %s is a running statistic, which has no gradient", net->arch, net->params[param].name);
             if (wanted[param])
@@ -52,9 +55,26 @@ static bool read_param_grads(cr_plan *plan, const bool *wanted, cr_error *err)
     return true;
 }
 
+static bool read_start(cr_plan *plan, int start, cr_error *err)
+{
+    const cr_net *net = plan->net;
+    if (start < 0 || start >= net->n_nodes - 1)
+        return cr_fail(err, "%s: expected runs to start at one of the nodes 0 to %d, found %d", net->arch, net->n_nodes - 2,
+                       start);
+    plan->start = plan->source[start];
+    plan->given[plan->start] = true;
+    for (int i = plan->start + 1; i < net->n_nodes; i++)
+        for (int side = 0; side < 2; side++)
+            if (net->nodes[i].in[side] >= 0 && net->nodes[i].in[side] <= plan->start)
+                plan->given[plan->source[net->nodes[i].in[side]]] = true;
+    return true;
+}
+
 static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
 {
     const cr_net *net = plan->net;
+    if (!read_start(plan, r->start, err))
+        return false;
     const struct {
         const int *nodes;
         int count;
@@ -65,7 +85,11 @@ static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
             int node = lists[l].nodes[i];
             if (node < 0 || node >= net->n_nodes)
                 return cr_fail(err, "%s has nodes 0 to %d, and no node %d", net->arch, net->n_nodes - 1, node);
-            lists[l].wanted[plan->source[node]] = true;
+            node = plan->source[node];
+            if (node <= plan->start && !plan->given[node])
+                return cr_fail(err, "%s: nothing is known of %s: runs start at %s, behind it", net->arch,
+                               net->nodes[node].name, net->nodes[plan->start].name);
+            lists[l].wanted[node] = true;
         }
     plan->kept[plan->source[net->n_nodes - 1]] = true;
     for (int i = 0; i < net->n_params; i++)
@@ -114,8 +138,9 @@ static step make_step(const cr_plan *plan, int node, bool *fused)
 {
     const cr_node *nodes = plan->net->nodes;
     step s = {.node = node, .last = node, .x = -1, .add = -1, .batchnorm = -1};
-    if (nodes[node].in[0] >= 0)
-        s.x = plan->source[nodes[node].in[0]];
+    if (plan->given[node])
+        return s;
+    s.x = plan->source[nodes[node].in[0]];
     if (nodes[node].op == CR_ADD)
         s.add = plan->source[nodes[node].in[1]];
     s.train = trains(plan, node);
@@ -153,7 +178,7 @@ static bool make_steps(cr_plan *plan)
     bool *ends = calloc((size_t)n_nodes, sizeof *ends);
     bool done = fused && ending && ends;
     for (int i = 0; done && i < n_nodes; i++)
-        if (!fused[i] && plan->source[i] == i) {
+        if (!fused[i] && plan->source[i] == i && (i > plan->start || plan->given[i])) {
             step s = make_step(plan, i, fused);
             ending[s.last] = s;
             ends[s.last] = true;
@@ -175,7 +200,7 @@ static void find_gradients(cr_plan *plan, bool *needed)
         step *s = &plan->steps[i];
         s->need_x = s->x >= 0 && needed[s->x];
         s->need_add = s->add >= 0 && needed[s->add];
-        s->need_params = wants_params(plan, s->node);
+        s->need_params = s->x >= 0 && wants_params(plan, s->node);
         s->active = s->need_x || s->need_add || s->need_params;
         needed[s->last] = s->active || plan->kept_grad[s->last];
     }
@@ -199,7 +224,7 @@ static void find_lifetimes(cr_plan *plan)
     }
     for (int i = 0; i < S; i++) {
         step *s = &plan->steps[i];
-        const cr_op op = plan->net->nodes[s->node].op;
+        const cr_op op = step_op(plan, s);
         s->argmax.end = s->masked.end = -1;
         s->scratch = s->backward_scratch = s->statistics = (tensor){.start = 1, .end = 0};
         if (op == CR_CONV2D || s->train)
@@ -215,6 +240,10 @@ static void find_lifetimes(cr_plan *plan)
             extend(&plan->seed, forever);
         }
         extend(&plan->value[s->last], i);
+        if (plan->given[s->last] && s->last != plan->start) { /* from before the first forward on */
+            extend(&plan->value[s->last], 0);
+            extend(&plan->value[s->last], forever);
+        }
         if (s->x >= 0)
             extend(&plan->value[s->x], i);
         if (s->add >= 0)
@@ -235,7 +264,7 @@ static void find_lifetimes(cr_plan *plan)
         const int now = 2 * S - 1 - i;
         if (i == S - 1 && (s->active || plan->kept_grad[s->last]))
             extend(&plan->grad[s->last], S - 1); /* the seed */
-        if (s->active && s->relu && plan->kept_grad[s->last] && plan->net->nodes[s->node].op != CR_BATCHNORM)
+        if (s->active && s->relu && plan->kept_grad[s->last] && step_op(plan, s) != CR_BATCHNORM)
             extend(&s->masked, now);
         if (s->active)
             extend(&plan->grad[s->last], now);
@@ -281,7 +310,7 @@ static bool lay_out(tensor *t, const int shape[3], int block, int N)
 static bool plan_halos(cr_plan *plan)
 {
     for (int i = 0; i < plan->n_steps; i++)
-        if (plan->net->nodes[plan->steps[i].node].op == CR_CONV2D && !conv_plan_halos(plan, &plan->steps[i]))
+        if (step_op(plan, &plan->steps[i]) == CR_CONV2D && !conv_plan_halos(plan, &plan->steps[i]))
             return false;
     return true;
 }
@@ -301,7 +330,7 @@ static bool is_plain(const cr_plan *plan, int node)
         return false;
     for (int i = 0; i < plan->n_steps; i++) {
         const step *s = &plan->steps[i];
-        const cr_op op = plan->net->nodes[s->node].op;
+        const cr_op op = step_op(plan, s);
         if (s->add == node || (s->x == node && op != CR_CONV2D && op != CR_FLATTEN))
             return false;
     }
@@ -326,11 +355,11 @@ static bool lay_out_all(cr_plan *plan)
         if (!lay_out(&s->argmax, plan->shape[s->last], BLOCK, plan->N))
             return false;
         s->argmax.size = (s->argmax.size / sizeof(float) + BLOCK - 1) / BLOCK * BLOCK; /* bytes, not floats */
-        if (plan->net->nodes[s->node].op == CR_CONV2D) {
+        if (step_op(plan, s) == CR_CONV2D) {
             conv_plan_kernels(plan, s, i < plan->by_image ? 1 : plan->N);
             weight_gradient_plan_kernels(plan, s);
         }
-        if (plan->net->nodes[s->node].op == CR_BATCHNORM)
+        if (step_op(plan, s) == CR_BATCHNORM)
             batchnorm_plan_kernels(plan, s);
     }
     plan->seed.size = BLOCK;
@@ -407,9 +436,9 @@ static bool make_room(cr_plan *plan)
     const cr_net *net = plan->net;
     size_t size = 0, channels = 0;
     for (int i = 0; i < plan->n_steps; i++)
-        if (net->nodes[plan->steps[i].node].op == CR_CONV2D)
+        if (step_op(plan, &plan->steps[i]) == CR_CONV2D)
             size += conv_packed_size(plan, &plan->steps[i]);
-        else if (net->nodes[plan->steps[i].node].op == CR_BATCHNORM)
+        else if (step_op(plan, &plan->steps[i]) == CR_BATCHNORM)
             size += batchnorm_packed_size(plan, &plan->steps[i]);
     for (int i = 0; i < net->n_nodes; i++)
         channels = (size_t)net->nodes[i].channels > channels ? (size_t)net->nodes[i].channels : channels;
@@ -429,9 +458,10 @@ void cr_plan_update(cr_plan *plan)
     for (int i = 0; i < plan->n_steps; i++) {
         step *s = &plan->steps[i];
         const cr_node *n = &net->nodes[s->node];
-        if (n->op == CR_CONV2D)
+        const cr_op op = step_op(plan, s);
+        if (op == CR_CONV2D)
             next = conv_pack(plan, s, next);
-        else if (n->op == CR_BATCHNORM)
+        else if (op == CR_BATCHNORM)
             next = batchnorm_pack(plan, s, next);
         else
             continue;
@@ -463,6 +493,7 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
                           .seed = {.start = 1, .end = 0}};
         plan->steps = calloc(nodes, sizeof *plan->steps);
         plan->source = calloc(nodes, sizeof *plan->source);
+        plan->given = calloc(nodes, sizeof *plan->given);
         plan->kept = calloc(nodes, sizeof *plan->kept);
         plan->kept_grad = calloc(nodes, sizeof *plan->kept_grad);
         plan->value = calloc(nodes, sizeof *plan->value);
@@ -470,7 +501,7 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         plan->param_grad = calloc((size_t)net->n_params + 1, sizeof *plan->param_grad);
         plan->shape = calloc(nodes, sizeof *plan->shape);
     }
-    if (!plan || !needed || !plan->steps || !plan->source || !plan->kept || !plan->kept_grad || !plan->value ||
+    if (!plan || !needed || !plan->steps || !plan->source || !plan->given || !plan->kept || !plan->kept_grad || !plan->value ||
         !plan->grad || !plan->param_grad || !plan->shape) {
         cr_fail(err, "%s: out of memory for the plan", net->arch);
         goto end;
@@ -528,6 +559,7 @@ void cr_plan_free(cr_plan *plan)
     free(plan->scales);
     free(plan->steps);
     free(plan->source);
+    free(plan->given);
     free(plan->kept);
     free(plan->kept_grad);
     free(plan->value);

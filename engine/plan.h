@@ -1,6 +1,7 @@
 /* plan.h - what a plan consists of: tensors with a place in the arena, and steps in execution order.
  *
- * A step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], batchnorm
+ * The first steps stand for values that are given: the input's, or that of the node where runs start. Every other
+ * step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], batchnorm
  * [+ residual add] [+ ReLU], or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a
  * fused step do not exist; nodes asked for by name are never inside one. A batchnorm is folded into the convolution before
  * it where neither's parameters get gradients. Outside of training dropout is the identity: its node shares its input's
@@ -42,7 +43,7 @@ typedef struct conv_part {
 
 typedef struct step {
     int node, last;        /* first and last node of the chain */
-    int x, add;            /* nodes read: the input, and the fused addition's other side or -1 */
+    int x, add;            /* nodes read: the input, or -1 where the value is given; the fused addition's other side or -1 */
     bool relu;             /* ends in a fused ReLU */
     int batchnorm;         /* node of the folded batchnorm, or -1 */
     conv_part forward;     /* CR_CONV2D */
@@ -74,6 +75,8 @@ struct cr_plan {
     int by_image;     /* so many of them run image by image: image n's as views[n] (by_image.c) */
     struct cr_plan *views;
     int *source;      /* per node: itself, or for dropout the node whose value it shares */
+    int start;        /* the node whose value a forward is given */
+    bool *given;      /* per node: start, and those of cr_net_crossing, which stay as they were given */
     bool *kept;       /* per node: its value was asked for (or is the last node's) */
     bool *kept_grad;
     tensor *value;    /* per node */
@@ -86,6 +89,12 @@ struct cr_plan {
     size_t packed_size; /* floats */
     float *scales;    /* of one step's folded batchnorm, while it is packed */
 };
+
+/* What a step runs; CR_INPUT where its value is given and nothing runs. */
+static inline cr_op step_op(const cr_plan *plan, const step *s)
+{
+    return s->x < 0 ? CR_INPUT : plan->net->nodes[s->node].op;
+}
 
 static inline bool tensor_exists(const tensor *t)
 {

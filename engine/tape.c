@@ -1,4 +1,5 @@
 /* tape.c - runs a plan: the arena, forward, backward, and reading what was kept. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@ struct cr_tape {
     const cr_plan *plan;
     float *arena;
     uint64_t seed;
+    bool *has_given; /* per node: cr_tape_give has been called */
     bool has_forward, has_backward;
 };
 
@@ -41,13 +43,15 @@ cr_tape *cr_tape_create(const cr_plan *plan, cr_error *err)
     cr_tape *tape = calloc(1, sizeof *tape);
     /* Not cleared: every run writes what it reads, and pages nobody writes cost nothing. */
     float *arena = aligned_floats(plan->arena);
-    if (!tape || !arena) {
+    bool *has_given = calloc((size_t)plan->net->n_nodes, sizeof *has_given);
+    if (!tape || !arena || !has_given) {
         free(tape);
         free(arena);
+        free(has_given);
         cr_fail(err, "%s: out of memory for %zu bytes of activations", plan->net->arch, cr_plan_arena_bytes(plan));
         return NULL;
     }
-    *tape = (cr_tape){.plan = plan, .arena = arena};
+    *tape = (cr_tape){.plan = plan, .arena = arena, .has_given = has_given};
     return tape;
 }
 
@@ -56,6 +60,7 @@ void cr_tape_free(cr_tape *tape)
     if (!tape)
         return;
     free(tape->arena);
+    free(tape->has_given);
     free(tape);
 }
 
@@ -64,15 +69,18 @@ float *tape_arena(cr_tape *tape)
     return tape->arena;
 }
 
-/* Step 0 is the input: filled from x. */
+/* x: the value of the plan's start. */
 static void forward_step(const cr_plan *plan, int i, const float *x, float *arena)
 {
     const step *s = &plan->steps[i];
+    const bool given = step_op(plan, s) == CR_INPUT;
+    if (given && s->last != plan->start)
+        return; /* cr_tape_give has written it */
     zero_halo(plan, &plan->value[s->last], arena);
-    if (i == 0)
-        fill(plan, &plan->value[0], x, arena);
+    if (given)
+        fill(plan, &plan->value[s->last], x, arena);
     else
-        ops[plan->net->nodes[s->node].op].forward(plan, s, arena);
+        ops[step_op(plan, s)].forward(plan, s, arena);
 }
 
 void tape_forward_step(cr_tape *tape, int i)
@@ -90,10 +98,26 @@ void cr_tape_seed(cr_tape *tape, uint64_t seed)
     tape->seed = seed;
 }
 
+bool cr_tape_give(cr_tape *tape, int node, const float *value, cr_error *err)
+{
+    const cr_plan *plan = tape->plan;
+    node = node < 0 || node >= plan->net->n_nodes ? 0 : plan->source[node];
+    if (node == plan->start || !plan->given[node])
+        return cr_fail(err, "%s: %s is computed, or not needed, behind %s, where runs start", plan->net->arch,
+                       plan->net->nodes[node].name, plan->net->nodes[plan->start].name);
+    zero_halo(plan, &plan->value[node], tape->arena);
+    fill(plan, &plan->value[node], value, tape->arena);
+    tape->has_given[node] = true;
+    return true;
+}
+
 void cr_tape_forward(cr_tape *tape, const float *x)
 {
     const cr_plan *plan = tape->plan;
-    const ptrdiff_t image = (ptrdiff_t)plan->value[0].C * plan->value[0].H * plan->value[0].W;
+    const tensor *start = &plan->value[plan->start];
+    const ptrdiff_t image = (ptrdiff_t)start->C * start->H * start->W;
+    for (int i = 0; i < plan->start; i++)
+        assert(!plan->given[i] || tape->has_given[i]);
     if (tensor_exists(&plan->seed))
         memcpy(tape->arena + plan->seed.offset, &tape->seed, sizeof tape->seed);
     for (int n = 0; plan->by_image && n < plan->N; n++)
@@ -110,7 +134,7 @@ void tape_backward_step(cr_tape *tape, int i)
 {
     const cr_plan *plan = tape->plan;
     const step *s = &plan->steps[i];
-    const cr_op op = plan->net->nodes[s->node].op;
+    const cr_op op = step_op(plan, s);
     const tensor *dy = &plan->grad[s->last];
     float *arena = tape->arena;
     if (s->need_add && s->first_add)
