@@ -5,6 +5,7 @@
 #define CAMRUN_EVIDENCE_H
 
 #include "explain.h"
+#include "scores.h"
 
 /* The score whose gradient a method needs, as a row of the methods' table names it; NULL: the logit. */
 typedef void (*score_gradient)(float *dz, const float *z, int classes, int c);
@@ -22,6 +23,11 @@ struct evidence {
     int *biased;             /* with CR_NEEDS_BIASES: the input, and the nodes that add a bias to a feature map */
     float *bias;             /* (C) of the last one read */
     float *scratch;          /* (N,C,H,W): a gradient that is read and not kept */
+    scorer *masked;
+    scorer **ablated;        /* (n_layers); NULL for the layer before a CAM head */
+    channel_progress progress;
+    bool scored;             /* since the last forward */
+    float *channel_scores[2]; /* (C) each: masked and ablated of the class last asked for */
 };
 
 /* Makes e->plan and e->evidence, and fills e->layers and each e->results[i].score; e->net, sizes and methods are set. What
@@ -31,10 +37,12 @@ void evidence_free(cr_explainer *e);
 
 /* Runs x; fills e->logits and the layers' values. */
 bool evidence_forward(cr_explainer *e, const float *x, cr_error *err);
-/* Finds what depends on the explained classes. */
+/* Finds the logits of masked inputs and ablated layers. */
+bool evidence_score(cr_explainer *e, cr_error *err);
+/* Finds what depends on the explained classes, and what evidence_score finds if that has not been called. */
 bool evidence_backward(cr_explainer *e, cr_error *err);
 
-/* What is known of a layer in image n, for a method that explains score number `score`. */
+/* What is known of a layer in image n, for a method that explains score number `score`; until the next call. */
 cr_evidence evidence_of(const cr_explainer *e, const cr_explained_layer *layer, size_t n, int score);
 
 /* What is known of biased node i: reads its bias and its gradient in all images, of which evidence_of_biased gives one. */

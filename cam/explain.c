@@ -94,6 +94,7 @@ cr_explainer *cr_explainer_create(const cr_net *net, const cr_explain_request *r
               (e->classes = allocate(sizeof *e->classes, e->n, 1, 1, 1));
     for (int i = 0; ok && i < r->n_methods; i++) {
         e->results[i].method = r->methods[i];
+        e->needs_scores |= (r->methods[i]->needs & (CR_NEEDS_MASKED | CR_NEEDS_ABLATED)) != 0;
         e->needs_backward |= (r->methods[i]->needs & (CR_NEEDS_GRADIENT | CR_NEEDS_NOISE | CR_NEEDS_BIASES)) != 0;
     }
     ok = ok || cr_fail(err, "out of memory");
@@ -161,6 +162,11 @@ bool cr_explainer_forward(cr_explainer *e, const float *x, cr_error *err)
         return false;
     size_t count = (size_t)e->n * (size_t)e->net->classes;
     return find_non_finite(e->logits, count) == count || explain_non_finite(e, x, err);
+}
+
+bool cr_explainer_score(cr_explainer *e, cr_error *err)
+{
+    return evidence_score(e, err);
 }
 
 bool cr_explainer_backward(cr_explainer *e, const int *classes, cr_error *err)

@@ -27,6 +27,9 @@ typedef struct cr_explain_request {
     uint64_t seed;      /* of the methods' random numbers */
     bool eigen_smooth;  /* the first principal component of a method's terms in place of their sum (cr_method_map) */
     bool aug_smooth;    /* cr_explainer_smooth will be called */
+    /* Called while a method has a forward run for every channel, `done` of `all` of which are behind it; or NULL. */
+    void (*progress)(void *owner, int done, int all);
+    void *progress_owner;
 } cr_explain_request;
 
 /* Whether a node's output still has rows and columns: nothing before it was flattened. */
@@ -42,6 +45,7 @@ typedef struct cr_explained_layer {
     float *value; /* (N,C,H,W) */
     float *grad;  /* (scores,N,C,H,W): of each score that a method explains; NULL where none does */
     float *noisy; /* (3,N,C,H,W): means over noisy inputs of the logit's gradient, its square and its cube; or NULL */
+    float *masked, *ablated; /* (N,C,classes): logits with each channel left alone, and taken away (scores.h); or NULL */
 } cr_explained_layer;
 
 /* One signed map of every image. */
@@ -71,7 +75,7 @@ typedef struct cr_explainer {
     float *logits;           /* (N,classes) */
     int *classes;            /* (N): the explained ones */
 
-    bool needs_backward;
+    bool needs_backward, needs_scores;
     bool eigen_smooth;
     cr_plan *plan;
     struct evidence *evidence; /* evidence.h */
@@ -88,6 +92,9 @@ void cr_explainer_free(cr_explainer *e);
 
 /* x: (N,C,h,w). False where a logit is not finite, naming the cause: the input, the weights, or an overflow. */
 bool cr_explainer_forward(cr_explainer *e, const float *x, cr_error *err);
+/* After a forward: runs the network once for every channel, where a method needs that (e->needs_scores). It serves all
+ * classes. If it is not called, the next backward calls it. */
+bool cr_explainer_score(cr_explainer *e, cr_error *err);
 /* Explains classes[i] in image i from here on. Where no method needs a gradient it only remembers the classes. */
 bool cr_explainer_backward(cr_explainer *e, const int *classes, cr_error *err);
 bool cr_explainer_maps(cr_explainer *e, cr_error *err);

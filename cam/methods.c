@@ -108,6 +108,30 @@ static void cam(double *w, const cr_evidence *e)
         w[k] = (double)e->fc_weight[k];
 }
 
+/* Score-CAM: w = softmax(s), s_k the logit for the input times A_k, resized and scaled to [0,1].
+ * Wang et al., CVPR Workshops 2020 (arXiv:1910.01279), definitions 2 and 3: the logit of the baseline, which they take off
+ * every s_k, is the same for all and does not change the softmax. */
+static void scorecam(double *w, const cr_evidence *e)
+{
+    double most = -INFINITY, all = 0;
+    for (int k = 0; k < e->c; k++)
+        most = fmax(most, (double)e->masked[k]);
+    for (int k = 0; k < e->c; k++)
+        all += w[k] = exp((double)e->masked[k] - most);
+    for (int k = 0; k < e->c; k++)
+        w[k] /= all;
+}
+
+/* Ablation-CAM: w_k = (s - s_k) / s, the part of the logit s that is lost where A_k is 0. Of a negative logit the map is
+ * turned over, as in the paper and in pytorch-grad-cam. (That sets A_k far below A's minimum where A has values below 0.)
+ * Desai and Ramaswamy, WACV 2020, section 3. */
+static void ablationcam(double *w, const cr_evidence *e)
+{
+    const double score = (double)e->score;
+    for (int k = 0; k < e->c; k++)
+        w[k] = (score - (double)e->ablated[k]) / (score != 0 ? score : 1);
+}
+
 /* FEM: w_k = the part of A_k's pixels that exceed its mean by two standard deviations. The same for every class.
  * Fuad et al., IPTA 2020 (hal-02963298), the k-sigma rule with k = 2. */
 static void fem(double *w, const cr_evidence *e)
@@ -280,6 +304,12 @@ static const cr_method methods[] = {
     {.name = "fullgrad", .title = "FullGrad",
      .about = "the input and all biases times their gradients, whatever the layer (Srinivas 2019)",
      .needs = CR_NEEDS_BIASES, .term = fullgrad},
+    {.name = "scorecam", .title = "Score-CAM",
+     .about = "channels weighted by the score of what they let through of the input: slow (Wang 2020)",
+     .needs = CR_NEEDS_MASKED, .weights = scorecam},
+    {.name = "ablationcam", .title = "Ablation-CAM",
+     .about = "channels weighted by what the score loses without them: slow (Desai 2020)",
+     .needs = CR_NEEDS_ABLATED, .weights = ablationcam},
     {.name = "cam", .title = "CAM",
      .about = "channels weighted by the class's row of the last linear layer; ResNets only (Zhou 2016)",
      .needs = CR_NEEDS_FC_WEIGHT, .weights = cam},

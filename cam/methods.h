@@ -27,6 +27,8 @@ enum {
     CR_NEEDS_SEED = 4,      /* of random numbers */
     CR_NEEDS_NOISE = 8,     /* gradients for noisy copies of the input */
     CR_NEEDS_BIASES = 16,   /* it explains the input and every layer that adds a bias, all together */
+    CR_NEEDS_MASKED = 32,   /* a forward for every channel */
+    CR_NEEDS_ABLATED = 64,  /* the same, from the layer on */
 };
 
 /* Noisy copies of an input: as many, with normal noise of this standard deviation in the units of the network's input. */
@@ -42,6 +44,9 @@ typedef struct cr_evidence {
     uint64_t seed;
     const float *noisy[3];  /* (C,H,W): means of g, g^2 and g^3 over noisy copies of the input */
     const float *bias;      /* (C) of the layer; NULL: A is the input */
+    float score;            /* the class's logit */
+    const float *masked;    /* (C): the logit for the input as far as A_k lets it through (scores.h) */
+    const float *ablated;   /* (C): the logit with A_k set to 0 */
 } cr_evidence;
 
 typedef struct cr_method {

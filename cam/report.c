@@ -45,7 +45,7 @@ static void text_top(const report *r, const image_facts *image)
     }
 }
 
-static void text_map(const report *r, const map_facts *map)
+static void text_map(const report *r, const image_facts *image, const map_facts *map)
 {
     const run_facts *run = r->run;
     fprintf(r->out, "%s for ", map->result->method->title);
@@ -60,6 +60,8 @@ static void text_map(const report *r, const map_facts *map)
         fputs("  no positive evidence: nowhere is the raw map above zero, so the map is empty\n", r->out);
     else if (map->empty)
         fputs("  no place stands out: the raw map is the same everywhere, so the map is empty\n", r->out);
+    if (map->result->method->needs & CR_NEEDS_ABLATED && image->logits[map->class_index] < 0)
+        fputs("  the logit is below zero, which by the method's formula turns the map over\n", r->out);
     if (map->picture) {
         fputs("  written to ", r->out);
         put_printable(r->out, map->picture);
@@ -81,6 +83,8 @@ static void text_times(const report *r, const image_facts *image)
     if (image->plan_ms >= 0)
         fprintf(r->out, "plan %.1f ms, ", image->plan_ms);
     fprintf(r->out, "forward %.1f ms", image->forward_ms);
+    if (image->scores_ms >= 0)
+        fprintf(r->out, ", all channels %.1f ms", image->scores_ms);
     if (backward >= 0)
         fprintf(r->out, ", backward %.1f ms", backward);
     fprintf(r->out, ", map %.1f ms%s", map, image->n_maps > run->n_methods ? " a class" : "");
@@ -100,7 +104,7 @@ static void text_image(const report *r, const image_facts *image)
     fprintf(r->out, " through %s, input %dx%d\n", e->net->arch, e->w, e->h);
     text_top(r, image);
     for (int i = 0; i < image->n_maps; i++)
-        text_map(r, &image->maps[i]);
+        text_map(r, image, &image->maps[i]);
     if (image->index <= 0) /* a batch is timed as one */
         text_times(r, image);
 }
@@ -241,6 +245,8 @@ static void json_image(report *r, const image_facts *image)
     if (image->plan_ms >= 0)
         json_double(j, "plan_ms", image->plan_ms);
     json_double(j, "forward_ms", image->forward_ms);
+    if (image->scores_ms >= 0)
+        json_double(j, "scores_ms", image->scores_ms);
     json_integer(j, "arena_bytes", (int64_t)cr_plan_arena_bytes(e->plan));
     json_integer(j, "packed_weight_bytes", (int64_t)cr_plan_packed_bytes(e->plan));
     json_close(j, '}');

@@ -45,6 +45,7 @@ typedef struct image_facts {
     const float *probabilities;    /* (classes) */
     double plan_ms;                /* the plan and its buffers; negative where an earlier image's served */
     double forward_ms;
+    double scores_ms;              /* the forwards for every channel; negative where no method needs them */
     const map_facts *maps;
     int n_maps;
 } image_facts;

@@ -72,6 +72,18 @@ static void clear_progress(const options *o)
         fputs("\r\033[K", stderr);
 }
 
+/* Of one picture whose method runs the network for every channel; it is gone before the report goes on. */
+static void show_channels(void *owner, int done, int all)
+{
+    (void)owner;
+    if (!isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r\033[K%d of %d channels", done, all);
+    if (done == all)
+        fputs("\r\033[K", stderr);
+    fflush(stderr);
+}
+
 /* ---- setting up ---- */
 
 /* The transform the weights file describes, or ImageNet's, with what the options change. */
@@ -265,14 +277,14 @@ static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
     const cr_explain_request request = {
         .methods = o->methods.items, .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers,
         .n = n, .h = h, .w = w, .direct = o->direct, .seed = (uint64_t)o->seed,
-        .eigen_smooth = o->eigen_smooth, .aug_smooth = o->aug_smooth,
+        .eigen_smooth = o->eigen_smooth, .aug_smooth = o->aug_smooth, .progress = show_channels,
     };
     r->explainer = cr_explainer_create(r->net, &request, err);
     *plan_ms = now_ms() - start;
     return r->explainer != NULL;
 }
 
-typedef enum stage { FORWARD, BACKWARD, MAPS, SMOOTH } stage;
+typedef enum stage { FORWARD, SCORES, BACKWARD, MAPS, SMOOTH } stage;
 
 /* Runs one stage; what it reads: the input, or the classes. *ms is the median over r->repeat runs; --timing begins with
  * one more to warm up. */
@@ -282,6 +294,7 @@ static bool run_timed(run *r, stage which, const void *reads, double *ms, cr_err
         double start = now_ms();
         cr_explainer *e = r->explainer;
         if (which == FORWARD    ? !cr_explainer_forward(e, reads, err)
+            : which == SCORES   ? !cr_explainer_score(e, err)
             : which == BACKWARD ? !cr_explainer_backward(e, reads, err)
             : which == SMOOTH   ? !cr_explainer_smooth(e, reads, err)
                                 : !cr_explainer_maps(e, err))
@@ -417,11 +430,13 @@ static bool explain_targets(run *r, batch *b, cr_error *err)
 /* x: (n,C,h,w), one image where it is a photograph. */
 static bool explain_batch(run *r, const subject *s, const float *x, int n, int h, int w, cr_error *err)
 {
-    double plan_ms, forward_ms;
+    double plan_ms, forward_ms, scores_ms = -1;
     cr_error why;
     if (!prepare(r, n, h, w, &plan_ms, &why) || !run_timed(r, FORWARD, x, &forward_ms, &why))
         return cr_fail(err, "%.200s: %s", s->source, why.text);
     const cr_explainer *e = r->explainer;
+    if (e->needs_scores && !r->o->aug_smooth && !run_timed(r, SCORES, NULL, &scores_ms, err))
+        return false;
     batch b = {.subject = s};
     bool ok = allocate_batch(&b, r, n) || no_memory(err);
     if (ok)
@@ -433,7 +448,7 @@ static bool explain_batch(run *r, const subject *s, const float *x, int n, int h
             .source = s->source, .index = s->photo ? -1 : i,
             .photo_w = s->photo ? s->photo->w : 0, .photo_h = s->photo ? s->photo->h : 0,
             .explainer = e, .logits = e->logits + logits, .probabilities = b.probabilities + logits,
-            .plan_ms = plan_ms, .forward_ms = forward_ms,
+            .plan_ms = plan_ms, .forward_ms = forward_ms, .scores_ms = scores_ms,
             .maps = b.maps + i * b.n_maps, .n_maps = b.n_maps,
         };
         report_image(&r->report, &facts);

@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import torch
@@ -158,6 +159,8 @@ METHODS = {
     "shapleycam": (pytorch_grad_cam("ShapleyCAM"), "ShapleyCAM"),
     "smoothgradcam++": (smoothgradcam_plus_plus, "formula"),
     "fullgrad": (fullgrad, "FullGrad"),
+    "scorecam": (pytorch_grad_cam("ScoreCAM"), "ScoreCAM"),
+    "ablationcam": (pytorch_grad_cam("AblationCAM"), "AblationCAM"),
     "cam": (cam, "formula"),
     "fem": (pytorch_grad_cam("FEM"), "FEM"),
     "randomcam": (randomcam, "formula"),

@@ -11,6 +11,7 @@
 #include "map.h"
 #include "oracle.h"
 #include "random.h"
+#include "scores.h"
 
 enum { CLASSES = 5, WIDTH = 8, H = 70, W = 101, BATCH = 3 };
 
@@ -178,25 +179,32 @@ static void test_cam_at_the_last_map(void **state)
     cr_explainer_free(gradcam);
 }
 
-static void test_batch_is_its_images(void **state)
+static void check_batch_is_its_images(const char *name)
 {
-    (void)state;
     static const int classes[BATCH] = {0, 4, 1};
-    const int layers[2] = {find("layer2"), find("layer4.0.conv1")};
-    cr_explainer *batch = explained("layercam", layers, 2, BATCH, x, classes);
+    const int layers[2] = {find("layer3"), find("layer4.0.conv1")};
+    cr_explainer *batch = explained(name, layers, 2, BATCH, x, classes);
     for (int n = 0; n < BATCH; n++) {
-        cr_explainer *one = explained("layercam", layers, 2, 1, x + (size_t)n * image, &classes[n]);
+        cr_explainer *one = explained(name, layers, 2, 1, x + (size_t)n * image, &classes[n]);
         check_same_bits(batch->logits + n * CLASSES, one->logits, CLASSES, "logits of image %d", n);
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < one->results[0].n_raw; i++) {
             const cr_raw_map *raw = &one->results[0].raw[i];
             size_t pixels = (size_t)raw->h * (size_t)raw->w;
             check_same_bits(batch->results[0].raw[i].values + (size_t)n * pixels, raw->values, pixels,
-                            "raw map %d of %d", i, n);
+                            "raw map %d of %d, %s", i, n, name);
         }
         check_same_bits(batch->results[0].maps + n * H * W, one->results[0].maps, (size_t)H * W, "map of image %d", n);
         cr_explainer_free(one);
     }
     cr_explainer_free(batch);
+}
+
+static void test_batch_is_its_images(void **state)
+{
+    (void)state;
+    for (int m = 0; cr_method_at(m); m++)
+        if (!(cr_method_at(m)->needs & CR_NEEDS_FC_WEIGHT))
+            check_batch_is_its_images(cr_method_at(m)->name);
 }
 
 /* Several layers: the mean of each layer's finished map, normalised again. */
@@ -484,6 +492,220 @@ static void test_aug_smooth(void **state)
     free(map);
 }
 
+/* ---- a forward for every channel ---- */
+
+/* The logits of one input. */
+static void run_once(float *logits, const float *input)
+{
+    cr_error err = {""};
+    const cr_request request = {.n = 1, .h = H, .w = W};
+    cr_plan *plan = cr_plan_create(net, &request, &err);
+    cr_tape *tape = plan ? cr_tape_create(plan, &err) : NULL;
+    if (!tape)
+        fail_msg("%s", err.text);
+    cr_tape_forward(tape, input);
+    assert_true(cr_tape_value(tape, net->n_nodes - 1, logits, &err));
+    cr_tape_free(tape);
+    cr_plan_free(plan);
+}
+
+static cr_param *parameter(const char *name)
+{
+    const int param = cr_net_find_param(net, name, NULL);
+    assert_true(param >= 0);
+    return &net->params[param];
+}
+
+/* A parameter's values, to be changed; the net's own memory holds them. */
+static float *values_of(const char *name)
+{
+    return weights + (parameter(name)->data - weights);
+}
+
+/* Score-CAM's mask as its formula, corner pixels of the map on corner pixels of the input. */
+static void masked_input(float *to, const float *input, const float *a, int h, int w)
+{
+    double *mask = zeros((size_t)H * W, sizeof *mask), least = INFINITY, most = -INFINITY;
+    for (int y = 0; y < H; y++)
+        for (int c = 0; c < W; c++) {
+            const double at[2] = {y * (h - 1.0) / (H - 1), c * (w - 1.0) / (W - 1)};
+            const int top = (int)at[0], left = (int)at[1], below = top + (top < h - 1), right = left + (left < w - 1);
+            const double v = at[0] - top, u = at[1] - left;
+            mask[y * W + c] = (1 - v) * ((1 - u) * (double)a[top * w + left] + u * (double)a[top * w + right]) +
+                              v * ((1 - u) * (double)a[below * w + left] + u * (double)a[below * w + right]);
+            least = fmin(least, mask[y * W + c]);
+            most = fmax(most, mask[y * W + c]);
+        }
+    for (size_t i = 0; i < image; i++)
+        to[i] = (float)((double)input[i] * (mask[i % (H * W)] - least) / (most - least + 1e-8));
+    free(mask);
+}
+
+/* Two channels are made constant: they let nothing through. */
+static void test_masked_scores(void **state)
+{
+    (void)state;
+    static const int classes[2] = {1, 3};
+    const int layers[2] = {find("layer3.1.relu"), find("layer4.1.conv2")};
+    float *gamma = values_of("layer3.1.bn1.weight"), *beta = values_of("layer3.1.bn1.bias");
+    const float saved[4] = {gamma[2], beta[2], gamma[5], beta[5]};
+    gamma[2] = gamma[5] = 0;
+    beta[2] = -1;
+    beta[5] = 1;
+    cr_explainer *e = explained("scorecam", layers, 2, 2, x, classes);
+    float *input = zeros(image, sizeof *input), logits[CLASSES];
+    for (int i = 0; i < 2; i++)
+        for (size_t n = 0; n < 2; n++) {
+            const cr_explained_layer *l = &e->layers[i];
+            const size_t pixels = (size_t)l->h * (size_t)l->w;
+            for (size_t k = 0; k < (size_t)l->c; k += k < 6 ? 1 : 5) {
+                masked_input(input, x + n * image, l->value + (n * (size_t)l->c + k) * pixels, l->h, l->w);
+                run_once(logits, input);
+                check_close(l->masked + (n * (size_t)l->c + k) * CLASSES, logits, CLASSES, 1e-4, "channel %zu of %s", k,
+                            net->nodes[l->node].name);
+            }
+        }
+    check_same_bits(e->layers[0].masked + 2 * CLASSES, e->layers[0].masked + 5 * CLASSES, CLASSES, "constant channels");
+    gamma[2] = saved[0];
+    beta[2] = saved[1];
+    gamma[5] = saved[2];
+    beta[5] = saved[3];
+    cr_explainer_free(e);
+    free(input);
+}
+
+/* Sets the weights by which a convolution or linear layer reads (or, with out, writes) channel k to 0; returns what they
+ * were. */
+static float *cut(const char *name, int k, bool out, float *restore)
+{
+    const cr_param *p = parameter(name);
+    float *value = values_of(name);
+    const int taps = p->ndim > 2 ? p->dim[2] * p->dim[3] : 1, size = p->dim[0] * p->dim[1] * taps;
+    float *saved = restore ? restore : zeros((size_t)size, sizeof *saved);
+    for (int i = 0; i < size; i++)
+        if ((out ? i / taps / p->dim[1] : i / taps % p->dim[1]) == k) {
+            saved[i] = restore ? restore[i] : value[i];
+            value[i] = restore ? restore[i] : 0;
+        }
+    return saved;
+}
+
+/* A channel is gone where nothing reads it: against networks whose weights that read it are 0. The layers: the last,
+ * where nothing is run; one between two blocks, which two convolutions read; and two within a block, around which the
+ * shortcut leads. */
+static void test_ablated_scores(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *layer, *readers[2];
+        bool out;
+    } cases[] = {{"layer4", {"fc.weight"}, false},
+                 {"layer2", {"layer3.0.conv1.weight", "layer3.0.downsample.0.weight"}, false},
+                 {"layer3.1.relu", {"layer3.1.conv2.weight"}, false},
+                 {"layer2.0.conv2", {"layer2.0.conv2.weight"}, true}};
+    static const int classes[2] = {1, 3};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const int layer = find(cases[i].layer);
+        cr_explainer *e = explained("ablationcam", &layer, 1, 2, x, classes);
+        const cr_explained_layer *l = e->layers;
+        for (int k = 0; k < l->c; k += 3) {
+            float *saved[2] = {NULL, NULL}, logits[CLASSES];
+            for (int r = 0; r < 2 && cases[i].readers[r]; r++)
+                saved[r] = cut(cases[i].readers[r], k, cases[i].out, NULL);
+            for (int n = 0; n < 2; n++) {
+                run_once(logits, x + (size_t)n * image);
+                check_close(l->ablated + (n * l->c + k) * CLASSES, logits, CLASSES, 1e-5, "%s without channel %d",
+                            cases[i].layer, k);
+            }
+            for (int r = 0; r < 2 && cases[i].readers[r]; r++)
+                free(cut(cases[i].readers[r], k, cases[i].out, saved[r]));
+        }
+        cr_explainer_free(e);
+    }
+}
+
+/* At the last map the closed form is what running from there gives, and the weights follow from the head: w_k =
+ * W_ck mean(A_k) / s. A channel that is 0 already weighs nothing, wherever it is. */
+static void test_ablation_at_a_linear_head(void **state)
+{
+    (void)state;
+    static const int class_index = 3;
+    const int layer = cr_net_last_feature_map(net);
+    cr_explainer *e = explained("ablationcam", &layer, 1, 1, x, &class_index);
+    const cr_explained_layer *l = e->layers;
+    const size_t pixels = (size_t)l->h * (size_t)l->w, count = (size_t)l->c * CLASSES;
+    cr_error err;
+    scorer *s = scorer_create(net, layer, H, W, false, &err);
+    assert_non_null(s);
+    float *brute = zeros(count, sizeof *brute), *dead = zeros((size_t)l->c * pixels, sizeof *dead);
+    channel_progress progress = {0};
+    assert_true(scorer_ablated(s, brute, e->logits, l->value, l->c, l->h, l->w, &progress, &err));
+    check_close(l->ablated, brute, count, 1e-5, "closed form against runs");
+    assert_int_equal(progress.done, l->c);
+
+    const float *fc = parameter("fc.weight")->data + class_index * l->c;
+    float *expected = zeros(pixels, sizeof *expected);
+    for (size_t k = 0; k < (size_t)l->c; k++) {
+        double mean = 0;
+        for (size_t p = 0; p < pixels; p++)
+            mean += (double)l->value[k * pixels + p] / (double)pixels;
+        for (size_t p = 0; p < pixels; p++)
+            expected[p] += (float)((double)fc[k] * mean / (double)e->logits[class_index] * (double)l->value[k * pixels + p]);
+    }
+    check_close(e->results[0].raw[0].values, expected, pixels, 1e-4, "map of the closed form");
+
+    assert_true(scorer_ablated(s, brute, e->logits, dead, l->c, l->h, l->w, &progress, &err));
+    for (int k = 0; k < l->c; k++)
+        check_same_bits(brute + k * CLASSES, e->logits, CLASSES, "without a channel that is 0 already");
+    scorer_free(s);
+    free(brute);
+    free(dead);
+    free(expected);
+    cr_explainer_free(e);
+}
+
+static void note_progress(void *owner, int done, int all)
+{
+    int *last = owner;
+    assert_true(done >= last[0] && done <= all);
+    last[0] = done;
+    last[1] = all;
+}
+
+/* Scores serve all classes of a forward, and are found anew after the next one. */
+static void test_scores_are_found_once(void **state)
+{
+    (void)state;
+    static const int first = 1, second = 4;
+    const int layers[2] = {find("layer3"), find("layer4")};
+    const cr_method *const methods[2] = {method("scorecam"), method("ablationcam")};
+    int progress[2] = {0, 0};
+    const cr_explain_request r = {.methods = methods, .n_methods = 2, .layers = layers, .n_layers = 2, .n = 1, .h = H,
+                                  .w = W, .progress = note_progress, .progress_owner = progress};
+    cr_error err = {""};
+    cr_explainer *e = cr_explainer_create(net, &r, &err);
+    if (!e || !cr_explainer_forward(e, x, &err))
+        fail_msg("%s", err.text);
+    assert_true(e->needs_scores && !e->needs_backward);
+    assert_int_equal(progress[1], 0);
+    assert_true(cr_explainer_score(e, &err));
+    assert_int_equal(progress[0], 2 * (e->layers[0].c + e->layers[1].c));
+    assert_int_equal(progress[1], progress[0]);
+    progress[0] = progress[1] = 0;
+    assert_true(cr_explainer_backward(e, &first, &err) && cr_explainer_maps(e, &err));
+    assert_true(cr_explainer_backward(e, &second, &err) && cr_explainer_maps(e, &err));
+    assert_int_equal(progress[1], 0);
+    assert_true(cr_explainer_forward(e, x + image, &err) && cr_explainer_backward(e, &second, &err) &&
+                cr_explainer_maps(e, &err));
+    assert_true(progress[1] > 0);
+    for (int m = 0; m < 2; m++) {
+        cr_explainer *fresh = explained(methods[m]->name, layers, 2, 1, x + image, &second);
+        check_same_bits(e->results[m].maps, fresh->results[0].maps, (size_t)H * W, "after another input");
+        cr_explainer_free(fresh);
+    }
+    cr_explainer_free(e);
+}
+
 /* ---- evidence there is none of ---- */
 
 /* Where the class's weights are all negative no pixel speaks for it: a map of zeros, and no NaN from dividing by its
@@ -576,6 +798,8 @@ int main(void)
         cmocka_unit_test(test_reuse),           cmocka_unit_test(test_methods_share_a_run),
         cmocka_unit_test(test_biases_complete_the_logit), cmocka_unit_test(test_fullgrad),
         cmocka_unit_test(test_noisy_gradients), cmocka_unit_test(test_noise_is_normal),
+        cmocka_unit_test(test_masked_scores),   cmocka_unit_test(test_ablated_scores),
+        cmocka_unit_test(test_ablation_at_a_linear_head), cmocka_unit_test(test_scores_are_found_once),
         cmocka_unit_test(test_aug_smooth),      cmocka_unit_test(test_no_evidence),
         cmocka_unit_test(test_refused_layers),  cmocka_unit_test(test_feature_maps),
         cmocka_unit_test(test_non_finite_is_named),

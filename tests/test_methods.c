@@ -105,6 +105,31 @@ static void test_fullgrad_by_hand(void **state)
     check_map(map, (const float[]){0, 1, 0}, 3, 1e-6, "fullgrad behind a bias");
 }
 
+/* Of logits 0 and log 3 the softmax is 1/4 and 3/4; logits that a float cannot raise e to change nothing. Of a logit 2 that
+ * falls to 1 and rises to 5 the weights are 1/2 and -3/2; of -2 that does they are 3/2 and 7/2. */
+static void test_scores_by_hand(void **state)
+{
+    (void)state;
+    const float masked[2] = {500, 500 + 1.0986123f}, ablated[2] = {1, 5};
+    cr_evidence e = small;
+    double map[6];
+    e.masked = masked;
+    make_map(map, "scorecam", &e);
+    check_map(map, (const float[]){-0.5f, 0.5f, 1.5f, 2.5f, -0.25f, 1.875f}, 6, 1e-5, "scorecam");
+    e.ablated = ablated;
+    e.score = 2;
+    make_map(map, "ablationcam", &e);
+    check_map(map, (const float[]){2, 1, 0, -1, 5.5f, 2.25f}, 6, 1e-6, "ablationcam");
+    e.score = -2;
+    make_map(map, "ablationcam", &e);
+    check_map(map, (const float[]){-2, 3, 8, 13, 0.5f, 10.75f}, 6, 1e-6, "ablationcam of a negative logit");
+    const float nothing[2] = {0, 0};
+    e.ablated = nothing;
+    e.score = 0;
+    make_map(map, "ablationcam", &e);
+    check_map(map, (const float[6]){0}, 6, 0, "ablationcam of nothing");
+}
+
 static void test_no_evidence_is_kept_negative(void **state)
 {
     (void)state;
@@ -491,9 +516,9 @@ static void test_nan_is_not_lost(void **state)
     for (int i = 0; cr_method_at(i); i++) {
         const cr_method *m = cr_method_at(i);
         const cr_evidence in_a = {.c = 2, .h = 1, .w = 1, .a = values, .g = ones, .fc_weight = ones,
-                                  .noisy = {ones, ones, ones}};
+                                  .noisy = {ones, ones, ones}, .masked = ones, .score = 2, .ablated = ones};
         const cr_evidence in_others = {.c = 2, .h = 1, .w = 1, .a = ones, .g = values, .fc_weight = values,
-                                       .noisy = {values, ones, ones}};
+                                       .noisy = {values, ones, ones}, .masked = values, .score = 2, .ablated = values};
         double map[1];
         make_map(map, m->name, &in_a);
         assert_true(isnan(map[0]));
@@ -531,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_fem_by_hand),
         cmocka_unit_test(test_smoothgradcam_plus_plus_by_hand),
         cmocka_unit_test(test_fullgrad_by_hand),
+        cmocka_unit_test(test_scores_by_hand),
         cmocka_unit_test(test_no_evidence_is_kept_negative),
         cmocka_unit_test(test_randomcam),
         cmocka_unit_test(test_constant_gradients),

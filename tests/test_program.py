@@ -3,6 +3,7 @@
 Needs numpy and Pillow. Networks are made here, small and random; CAMRUN in the environment names another binary."""
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -159,7 +160,7 @@ def test_help_is_one_screen(run):
 def test_list_methods(run, run_json):
     methods = {line.split()[0]: line.split(maxsplit=1)[1] for line in run("--list-methods").splitlines()}
     assert {"gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam", "eigencam", "eigengradcam",
-            "finercam", "shapleycam", "smoothgradcam++", "fullgrad", "cam", "fem", "randomcam"} == set(methods)
+            "finercam", "shapleycam", "smoothgradcam++", "fullgrad", "scorecam", "ablationcam", "cam", "fem", "randomcam"} == set(methods)
     assert [(m["name"], m["about"]) for m in run_json("--list-methods")["methods"]] == list(methods.items())
     assert max(map(len, run("--list-methods").splitlines())) <= 120
 
@@ -300,7 +301,7 @@ def arrays(run, tmp_path, *arguments):
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam",
                                     "cam", "fem", "randomcam", "eigencam", "eigengradcam", "finercam", "shapleycam",
-                                    "smoothgradcam++"])
+                                    "smoothgradcam++", "scorecam", "ablationcam"])
 @pytest.mark.parametrize("layer", ["layer4", "layer2.0.conv1", "conv1"])
 def test_finished_map_is_made_of_the_raw_one(run, files, tmp_path, method, layer):
     if method == "cam" and layer != "layer4":
@@ -378,6 +379,30 @@ def test_fullgrad(run, run_json, files, tmp_path):
     text = run(*common[:-3], "--method", "fullgrad,gradcam", "--layer", "layer3,layer4", "--save-map", "both.npy")
     assert "FullGrad for" in text and "at input (64x64)" in text and "layer3.1.relu_1 (4x4)" in text
     assert np.load(tmp_path / "both.npy").shape == (2, 64, 64)
+
+
+def test_ablationcam_of_a_negative_logit_is_said(run, files, tmp_path):
+    common = ["--weights", files("net.bin"), "--tensor", files("batch.npy"), "--class", "0,1,2,3,4,5,6"]
+    _, _, logits = arrays(run, tmp_path, *common)
+    assert (logits < 0).any() and (logits > 0).any()
+    assert run(*common, "--method", "ablationcam").count("turns the map over") == (logits < 0).sum()
+
+
+def test_methods_with_scores_tell_their_time(run, run_json, files):
+    common = ["--weights", files("net.bin"), files("photo.png"), "--method", "scorecam,ablationcam"]
+    report = run_json(*common, "--layer", "layer3")
+    assert report["images"][0]["scores_ms"] > 0 and "backward_ms" not in report["images"][0]["maps"][0]
+    assert "all channels" in run(*common) and "all channels" not in run(*common[:-2])
+
+
+def test_progress_over_channels_is_for_terminals(files, tmp_path):
+    ours, theirs = pty.openpty()
+    done = subprocess.run([CAMRUN, "--weights", files("net.bin"), files("photo.png"), "--method", "scorecam"],
+                          cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "16 of 64 channels" in shown and shown.endswith("\r\x1b[K") and b"channels 0" not in done.stdout
 
 
 def test_finercam_tells_classes_apart(run, files, tmp_path):
