@@ -10,7 +10,7 @@
 
 static model make(const char *arch, int channels, int classes, int width)
 {
-    model m;
+    model m = {0};
     cr_error err = {""};
     const cr_arch *found = cr_arch_find(arch, &err);
     if (!found || !model_create(&m, found, channels, classes, width, &err))
