@@ -44,16 +44,15 @@ KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6 -DFEW_TILES=4
 KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -march=x86-64-v3
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
 
-CAMRUN_SRC  := $(addprefix cam/,main.c run.c options.c output.c report.c)
 SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c program.c) # of all programs
 HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain image map \
                metadata methods npy picture resize transform)
-LIB_SRC     := $(filter-out $(CAMRUN_SRC) $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
+LIB_SRC     := $(filter-out $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
                $(wildcard engine/*.c weights/*.c cam/*.c))
 LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o) \
                $(KERNELS:%=$(BUILD)/engine/training_kernels_%.o)
 SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
-CAMRUN_OBJ  := $(CAMRUN_SRC:%.c=$(BUILD)/%.o)
+CAMRUN_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cam/run/*.c)) # of camrun alone
 EXACT       := # see below
 PROGRAMS    := camrun camtrain camscenes
 TRAIN_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(wildcard cam/train/*.c)))

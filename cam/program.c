@@ -1,6 +1,7 @@
 /* program.c - see program.h. */
 #include "program.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,6 +13,13 @@ int complain(const char *program, const cr_error *err, int status)
     put_printable(stderr, err->text);
     putc('\n', stderr);
     return status;
+}
+
+int finish(const char *program, bool ok, cr_error *err)
+{
+    if (ok && (fflush(stdout) != 0 || ferror(stdout)))
+        ok = cr_fail(err, "cannot write to standard output: %s", strerror(errno));
+    return ok ? DONE : complain(program, err, BAD_INPUT);
 }
 
 void put_printable(FILE *out, const char *text)

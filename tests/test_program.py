@@ -148,7 +148,7 @@ def test_help_is_one_screen(run):
     assert run("-h") == text
     lines = text.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 100
-    with open(os.path.join(ROOT, "cam", "options.c"), encoding="utf-8") as source:
+    with open(os.path.join(ROOT, "cam", "run", "options.c"), encoding="utf-8") as source:
         options = re.findall(r'^    \{"([a-z-]+)", ', source.read(), re.MULTILINE)
     assert len(options) > 20
     for option in options:

@@ -1,8 +1,6 @@
 /* main.c - the camscenes program: writes a set of scenes. */
-#include <errno.h>
 #include <limits.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "command_line.h"
 #include "dataset.h"
@@ -126,7 +124,5 @@ int main(int argc, char **argv)
         puts("camscenes " CAMRUN_VERSION);
     else
         ok = write_set(&o, &err);
-    if (ok && (fflush(stdout) != 0 || ferror(stdout)))
-        ok = cr_fail(&err, "cannot write to standard output: %s", strerror(errno));
-    return ok ? DONE : complain("camscenes", &err, BAD_INPUT);
+    return finish("camscenes", ok, &err);
 }

@@ -1,8 +1,6 @@
 /* main.c - the camtrain program: understands the command line, trains, and ends with a status and, where something is
  * wrong, one line on standard error. */
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "interrupt.h"
 #include "program.h"
@@ -28,9 +26,7 @@ int main(int argc, char **argv)
             puts("camtrain " CAMRUN_VERSION);
         else
             ok = train(&s, argc, argv, &interrupted, &err);
-        if (ok && (fflush(stdout) != 0 || ferror(stdout)))
-            ok = cr_fail(&err, "cannot write to standard output: %s", strerror(errno));
-        status = ok ? DONE : complain("camtrain", &err, BAD_INPUT);
+        status = finish("camtrain", ok, &err);
     }
     settings_free(&s);
     interrupt_release(); /* a signal that was held ends the program here */

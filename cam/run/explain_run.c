@@ -2,7 +2,7 @@
  *
  * explain() sets a run up; explain_pictures() or explain_tensor() feeds it; explain_batch() does the work and hands the
  * facts to report.c. */
-#include "run.h"
+#include "explain_run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +17,7 @@
 /* What a run needs from its first picture to its last. */
 typedef struct run {
     const options *o;
-    cr_weights *weights;
-    cr_net *net;
-    cr_labels labels;
-    cr_transform transform;
+    network network;
     int *layers, n_layers;       /* nodes */
     cr_target *targets;
     int n_targets;
@@ -86,90 +83,22 @@ static void show_channels(void *owner, int done, int all)
 
 /* ---- setting up ---- */
 
-/* The transform the weights file describes, or ImageNet's, with what the options change. */
-static bool choose_transform(run *r, cr_error *err)
-{
-    const options *o = r->o;
-    cr_transform *t = &r->transform;
-    if (!cr_transform_from_weights(t, r->weights, err))
-        return false;
-    if (o->size) {
-        int64_t resize = (int64_t)t->resize * o->size / t->crop_w;
-        t->resize = resize > 0 ? (int)resize : 1;
-        t->crop_w = t->crop_h = o->size;
-    }
-    if (o->resize.shorter)
-        t->resize = o->resize.shorter;
-    if (o->resize.w) {
-        t->resize = 0;
-        t->resize_w = o->resize.w;
-        t->resize_h = o->resize.h;
-    }
-    if (o->no_crop || (o->resize.w && !o->size))
-        t->crop_w = t->crop_h = 0;
-    t->gray = o->gray;
-    if (o->mean.n) {
-        t->n_mean = o->mean.n;
-        memcpy(t->mean, o->mean.v, sizeof t->mean);
-    }
-    if (o->std.n) {
-        t->n_std = o->std.n;
-        memcpy(t->std, o->std.v, sizeof t->std);
-    }
-    return true;
-}
-
-/* One more than the commas in all items. */
-static size_t count_items(const text_list *list)
-{
-    size_t n = (size_t)list->n + 1;
-    for (int i = 0; i < list->n; i++)
-        for (const char *c = list->items[i]; *c; c++)
-            n += *c == ',';
-    return n;
-}
-
 static bool choose_layers(run *r, cr_error *err)
 {
-    const text_list *list = &r->o->layers;
-    if (!(r->layers = calloc(count_items(list), sizeof *r->layers)))
-        return no_memory(err);
+    if (!network_layers(&r->network, &r->o->layers, &r->layers, &r->n_layers, err))
+        return false;
     bool needs_layer = false;
     for (int i = 0; i < r->o->methods.n; i++)
         needs_layer |= !(r->o->methods.items[i]->needs & CR_NEEDS_BIASES);
-    if (!list->n && needs_layer)
-        r->layers[r->n_layers++] = cr_net_last_feature_map(r->net);
-    for (int i = 0; i < list->n; i++)
-        for (const char *item = list->items[i], *end; item; item = *end ? end + 1 : NULL) {
-            char name[2 * CR_NAME_SIZE];
-            end = item + strcspn(item, ",");
-            if (end == item)
-                return cr_fail(err, "a layer is missing: expected names with commas between, found '%.200s'",
-                               list->items[i]);
-            snprintf(name, sizeof name, "%.*s", (int)(end - item), item);
-            if ((r->layers[r->n_layers++] = cr_net_find(r->net, name, err)) < 0)
-                return false;
-        }
-    return true;
-}
-
-static bool choose_targets(run *r, cr_error *err)
-{
-    const text_list *list = &r->o->classes;
-    if (!(r->targets = calloc(count_items(list), sizeof *r->targets)))
-        return no_memory(err);
-    if (!list->n)
-        r->targets[r->n_targets++] = (cr_target){.index = -1, .rank = 1};
-    for (int i = 0; i < list->n; i++)
-        if (!cr_targets_parse(r->targets, &r->n_targets, list->items[i], &r->labels, r->net->classes, err))
-            return false;
+    if (!r->n_layers && needs_layer)
+        r->layers[r->n_layers++] = cr_net_last_feature_map(r->network.net);
     return true;
 }
 
 static bool methods_fit(const run *r, cr_error *err)
 {
     for (int i = 0; i < r->o->methods.n; i++)
-        if (!cr_method_fits(r->o->methods.items[i], r->net, r->layers, r->n_layers, err))
+        if (!cr_method_fits(r->o->methods.items[i], r->network.net, r->layers, r->n_layers, err))
             return false;
     return true;
 }
@@ -177,24 +106,17 @@ static bool methods_fit(const run *r, cr_error *err)
 static bool set_up(run *r, cr_error *err)
 {
     const options *o = r->o;
-    if (!check_isa(err))
-        return false;
-    double start = now_ms();
-    if (!(r->weights = cr_weights_open(o->weights, err)) || !(r->net = cr_net_load(r->weights, o->arch, err)))
-        return false;
-    double load_ms = now_ms() - start;
-    if (o->labels ? !cr_labels_read(&r->labels, o->labels, r->net->classes, err)
-                  : !cr_labels_from_weights(&r->labels, r->weights, r->net->classes, err))
-        return false;
-    if (!choose_transform(r, err) || !choose_layers(r, err) || !choose_targets(r, err) || !methods_fit(r, err))
+    if (!network_open(&r->network, &o->network, err) || !choose_layers(r, err) ||
+        !network_targets(&r->network, &o->classes, &r->targets, &r->n_targets, err) || !methods_fit(r, err))
         return false;
     r->repeat = !o->timing ? 1 : o->repeat ? o->repeat : 10;
     if (!(r->times = calloc((size_t)r->repeat, sizeof *r->times)))
         return no_memory(err);
     r->facts = (run_facts){
-        .weights = o->weights, .net = r->net, .labels = &r->labels, .methods = o->methods.items,
-        .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers, .transform = o->task == EXPLAIN_PICTURES ? &r->transform : NULL,
-        .load_ms = load_ms, .repeat = o->timing ? r->repeat : 0,
+        .weights = o->network.weights, .net = r->network.net, .labels = &r->network.labels, .methods = o->methods.items,
+        .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers,
+        .transform = o->task == EXPLAIN_PICTURES ? &r->network.transform : NULL,
+        .load_ms = r->network.load_ms, .repeat = o->timing ? r->repeat : 0,
     };
     return true;
 }
@@ -208,9 +130,7 @@ static void tear_down(run *r)
     free(r->times);
     free(r->targets);
     free(r->layers);
-    cr_labels_free(&r->labels);
-    cr_net_free(r->net);
-    cr_weights_close(r->weights);
+    network_close(&r->network);
 }
 
 /* ---- pictures ---- */
@@ -236,9 +156,9 @@ static void describe(char *caption, size_t size, const run *r, const cr_explanat
                      float probability)
 {
     char title[200];
-    cr_class_title(title, sizeof title, &r->labels, class_index);
+    cr_class_title(title, sizeof title, &r->network.labels, class_index);
     snprintf(caption, size, "%s for %s (%.1f %%) at %s%s", result->method->title, title, 100 * (double)probability,
-             r->net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "");
+             r->network.net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "");
 }
 
 static bool write_picture(const run *r, const subject *s, const float *map, const char *caption, const char *path,
@@ -279,7 +199,7 @@ static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
         .n = n, .h = h, .w = w, .direct = o->direct, .seed = (uint64_t)o->seed,
         .eigen_smooth = o->eigen_smooth, .aug_smooth = o->aug_smooth, .progress = show_channels,
     };
-    r->explainer = cr_explainer_create(r->net, &request, err);
+    r->explainer = cr_explainer_create(r->network.net, &request, err);
     *plan_ms = now_ms() - start;
     return r->explainer != NULL;
 }
@@ -326,7 +246,7 @@ static bool allocate_batch(batch *b, const run *r, int n)
     b->n_maps = r->n_targets * r->o->methods.n;
     size_t images = (size_t)n, maps = images * (size_t)b->n_maps;
     return (b->classes = calloc(images, sizeof *b->classes)) &&
-           (b->probabilities = calloc(images * (size_t)r->net->classes, sizeof *b->probabilities)) &&
+           (b->probabilities = calloc(images * (size_t)r->network.net->classes, sizeof *b->probabilities)) &&
            (b->maps = calloc(maps, sizeof *b->maps)) &&
            (b->ranges = calloc(maps * ((size_t)r->n_layers + 1), sizeof *b->ranges)) &&
            (b->paths = calloc(maps, sizeof *b->paths));
@@ -355,10 +275,10 @@ static bool grow_stacks(run *r, batch *b, cr_error *err)
     if (o->save_raw && !stack_grow(&r->raws, b->n, raws, &b->saved_raws, err))
         return false;
     if (o->save_logits) {
-        const int all[STACK_DIMS] = {1, 1, 1, r->net->classes};
+        const int all[STACK_DIMS] = {1, 1, 1, r->network.net->classes};
         if (!stack_grow(&r->logits, b->n, all, &logits, err))
             return false;
-        memcpy(logits, e->logits, (size_t)b->n * (size_t)r->net->classes * sizeof *logits);
+        memcpy(logits, e->logits, (size_t)b->n * (size_t)r->network.net->classes * sizeof *logits);
     }
     return true;
 }
@@ -395,11 +315,11 @@ static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
         return true;
     char caption[400];
     describe(caption, sizeof caption, r, result, b->classes[i],
-             b->probabilities[i * r->net->classes + b->classes[i]]);
+             b->probabilities[i * r->network.net->classes + b->classes[i]]);
     bool several = r->n_targets > 1;
     facts->picture = b->paths[at];
     return output_path(b->paths[at], o, b->subject->source, result->method, b->n > 1 ? i : -1,
-                       several ? b->classes[i] : -1, several ? cr_label(&r->labels, b->classes[i]) : NULL, err) &&
+                       several ? b->classes[i] : -1, several ? cr_label(&r->network.labels, b->classes[i]) : NULL, err) &&
            write_picture(r, b->subject, map, caption, facts->picture, err);
 }
 
@@ -409,8 +329,8 @@ static bool explain_targets(run *r, batch *b, cr_error *err)
     for (int k = 0; k < r->n_targets; k++) {
         double backward_ms = -1, map_ms;
         for (int i = 0; i < b->n; i++)
-            b->classes[i] = cr_target_class(&r->targets[k], e->logits + (size_t)i * (size_t)r->net->classes,
-                                            r->net->classes);
+            b->classes[i] = cr_target_class(&r->targets[k], e->logits + (size_t)i * (size_t)r->network.net->classes,
+                                            r->network.net->classes);
         if (r->o->aug_smooth ? !run_timed(r, SMOOTH, b->classes, &map_ms, err)
                              : !run_timed(r, BACKWARD, b->classes, &backward_ms, err) ||
                                    !run_timed(r, MAPS, NULL, &map_ms, err))
@@ -440,10 +360,10 @@ static bool explain_batch(run *r, const subject *s, const float *x, int n, int h
     batch b = {.subject = s};
     bool ok = allocate_batch(&b, r, n) || no_memory(err);
     if (ok)
-        cr_softmax(b.probabilities, e->logits, n, r->net->classes);
+        cr_softmax(b.probabilities, e->logits, n, r->network.net->classes);
     ok = ok && grow_stacks(r, &b, err) && explain_targets(r, &b, err);
     for (int i = 0; ok && i < n; i++) {
-        size_t logits = (size_t)i * (size_t)r->net->classes;
+        size_t logits = (size_t)i * (size_t)r->network.net->classes;
         image_facts facts = {
             .source = s->source, .index = s->photo ? -1 : i,
             .photo_w = s->photo ? s->photo->w : 0, .photo_h = s->photo ? s->photo->h : 0,
@@ -461,28 +381,17 @@ static bool explain_batch(run *r, const subject *s, const float *x, int n, int h
 
 static bool explain_picture(run *r, const char *path, cr_error *err)
 {
-    cr_image photo = {0};
-    subject s = {.source = path, .photo = &photo};
-    float *x = NULL;
-    const cr_geometry *g = &s.geometry;
-    bool ok = cr_image_load(&photo, path, err) &&
-              cr_transform_geometry(&r->transform, photo.w, photo.h, &s.geometry, err);
-    if (ok && !(x = calloc((size_t)r->net->in_channels * (size_t)g->h, (size_t)g->w * sizeof *x)))
-        ok = cr_fail(err, "%.200s: out of memory for an input of %dx%d", path, g->w, g->h);
-    ok = ok && cr_transform_apply(x, r->net->in_channels, &photo, &r->transform, g, err) &&
-         explain_batch(r, &s, x, 1, g->h, g->w, err);
-    free(x);
-    cr_image_free(&photo);
+    network_input input;
+    bool ok = network_read(&input, &r->network, path, err);
+    subject s = {.source = path, .photo = &input.photo, .geometry = input.geometry};
+    ok = ok && explain_batch(r, &s, input.x, 1, s.geometry.h, s.geometry.w, err);
+    network_input_free(&input);
     return ok;
 }
 
 static bool explain_pictures(run *r, cr_error *err)
 {
     const options *o = r->o;
-    int channels = r->net->in_channels;
-    if (channels != 1 && channels != 3)
-        return cr_fail(err, "%.200s: this %s reads %d channels and a picture gives 1 or 3: give --tensor F.npy instead",
-                       o->weights, r->net->arch, channels);
     bool ok = true;
     for (int i = 0; ok && i < o->images.n; i++) {
         show_progress(o, i);
@@ -503,9 +412,9 @@ static bool explain_tensor(run *r, cr_error *err)
     char found[64] = "";
     for (int i = 0; i < n; i++)
         snprintf(found + strlen(found), sizeof found - strlen(found), "%s%d", i ? "," : "", dim[i]);
-    bool ok = (n == 4 && dim[0] > 0 && dim[1] == r->net->in_channels) ||
+    bool ok = (n == 4 && dim[0] > 0 && dim[1] == r->network.net->in_channels) ||
               cr_fail(err, "%.200s: expected an array of shape (N,%d,H,W) for this %s, found (%s)%s", path,
-                      r->net->in_channels, r->net->arch, found, n == 3 ? "; x[None] adds the axis N" : "");
+                      r->network.net->in_channels, r->network.net->arch, found, n == 3 ? "; x[None] adds the axis N" : "");
     ok = ok && explain_batch(r, &s, x, dim[0], dim[2], dim[3], err);
     free(x);
     return ok;

@@ -1,4 +1,4 @@
-/* options.h - camrun's command line: every option is a row of the table in options.c, read and checked here alone.
+/* options.h - the command line of camrun without a sub-command: every option is a row of the table in options.c, read and checked here alone.
  *
  * What can be decided from the command line itself is decided here, so that main.c meets only sound combinations. */
 #ifndef CAMRUN_OPTIONS_H
@@ -7,6 +7,7 @@
 #include "colormap.h"
 #include "command_line.h"
 #include "methods.h"
+#include "network.h"
 
 /* What the program is to do; an option that has no part in it is refused, not ignored. */
 typedef enum task {
@@ -18,11 +19,6 @@ typedef enum task {
     SHOW_VERSION = 32,
 } task;
 
-typedef struct resize_value {
-    int shorter; /* --resize N */
-    int w, h;    /* --resize WxH */
-} resize_value;
-
 /* Without --method: the default. No method twice. */
 typedef struct method_list {
     int n;
@@ -32,20 +28,17 @@ typedef struct method_list {
 /* A text that is not given is NULL, a number 0. */
 typedef struct options {
     task task;
-    const char *arch, *weights, *labels, *tensor;
+    network_options network;
+    const char *tensor;
     method_list methods;
     text_list layers, classes; /* each item may itself be a list with commas */
     text_list images;
-    int size;
-    resize_value resize;
     bool eigen_smooth, aug_smooth;
-    bool no_crop, gray;
-    channel_values mean, std;
     const char *output, *save_map, *save_raw, *save_logits;
     float alpha;
     const cr_colormap *colormap;
     bool panel, json, timing, direct;
-    int repeat, threads, seed;
+    int repeat, seed;
 } options;
 
 extern const char *const options_help;

@@ -1,29 +1,27 @@
-/* main.c - the camrun program: understands the command line, runs the task, and ends with a status and, where something
- * is wrong, one line on standard error. */
-#include <errno.h>
+/* explain_command.c - camrun without a sub-command: maps of pictures, and lists of what there is to choose from. */
+#include "commands.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 #include "camrun.h"
-#include "interrupt.h"
 #include "options.h"
 #include "output.h"
 #include "program.h"
 #include "report.h"
-#include "run.h"
+#include "explain_run.h"
 
 static bool list_layers(const options *o, FILE *out, cr_error *err)
 {
-    const cr_arch *arch = o->arch ? cr_arch_find(o->arch, err) : NULL;
+    const cr_arch *arch = o->network.arch ? cr_arch_find(o->network.arch, err) : NULL;
     cr_transform transform = cr_transform_default();
     cr_weights *weights = NULL;
     cr_net *net = NULL;
-    if (!o->weights)
+    if (!o->network.weights)
         net = cr_net_create(arch, 3, 1000, arch->width, err);
-    else if ((weights = cr_weights_open(o->weights, err)) && cr_transform_from_weights(&transform, weights, err))
-        net = cr_net_load(weights, o->arch, err);
-    int side = o->size ? o->size : transform.crop_w;
-    int w = o->size || !o->resize.w ? side : o->resize.w, h = o->size || !o->resize.h ? side : o->resize.h;
+    else if ((weights = cr_weights_open(o->network.weights, err)) && cr_transform_from_weights(&transform, weights, err))
+        net = cr_net_load(weights, o->network.arch, err);
+    int side = o->network.size ? o->network.size : transform.crop_w;
+    int w = o->network.size || !o->network.resize.w ? side : o->network.resize.w, h = o->network.size || !o->network.resize.h ? side : o->network.resize.h;
     int (*dims)[3] = net ? calloc((size_t)net->n_nodes, sizeof *dims) : NULL;
     bool ok = net && (dims || cr_fail(err, "out of memory")) && cr_net_shapes(net, h, w, dims, err);
     if (ok)
@@ -70,23 +68,15 @@ static bool run_task_as_json(const options *o, cr_error *err)
     return ok;
 }
 
-int main(int argc, char **argv)
+int explain_main(int argc, char **argv)
 {
-    interrupt_watch();
     cr_error err = {""};
     options o;
-    int status = DONE;
-    if (!options_parse(&o, argc, argv, &err) || (o.task == EXPLAIN_PICTURES && !output_check(&o, &err))) {
+    int status;
+    if (!options_parse(&o, argc, argv, &err) || (o.task == EXPLAIN_PICTURES && !output_check(&o, &err)))
         status = complain("camrun", &err, BAD_USAGE);
-    } else {
-        if (o.threads)
-            cr_set_threads(o.threads);
-        cr_bind_threads();
-        bool ok = o.json ? run_task_as_json(&o, &err) : run_task(&o, stdout, &err);
-        if (ok && (fflush(stdout) != 0 || ferror(stdout)))
-            ok = cr_fail(&err, "cannot write to standard output: %s", strerror(errno));
-        status = ok ? DONE : complain("camrun", &err, BAD_INPUT);
-    }
+    else
+        status = finish("camrun", o.json ? run_task_as_json(&o, &err) : run_task(&o, stdout, &err), &err);
     options_free(&o);
     return status;
 }

@@ -73,23 +73,6 @@ static bool set_colormap(void *field, const char *text, const option *o, cr_erro
     return *(const cr_colormap **)field != NULL;
 }
 
-static bool set_resize(void *field, const char *text, const option *o, cr_error *err)
-{
-    const char *end = text;
-    int first = 0, second = 0, low = (int)o->low, high = (int)o->high;
-    bool ok = read_count(&end, low, high, &first);
-    bool pair = ok && (*end == 'x' || *end == 'X');
-    if (pair) {
-        end++;
-        ok = read_count(&end, low, high, &second);
-    }
-    if (!ok || *end)
-        return cr_fail(err, "expected the shorter side's length, as 256, or WIDTHxHEIGHT, as 224x224, none above %d; "
-                       "found '%.60s'", high, text);
-    *(resize_value *)field = pair ? (resize_value){.w = first, .h = second} : (resize_value){.shorter = first};
-    return true;
-}
-
 static bool set_fraction(void *field, const char *text, const option *o, cr_error *err)
 {
     (void)o;
@@ -106,26 +89,17 @@ static bool set_fraction(void *field, const char *text, const option *o, cr_erro
 enum {
     EXPLAIN = EXPLAIN_PICTURES | EXPLAIN_TENSOR,
     ANY_TASK = EXPLAIN | LIST_LAYERS,
-    LONGEST_SIDE = 1 << 15,
 };
 
 #define FIELD(member) offsetof(options, member)
 
 static const option table[] = {
-    {"arch", 0, set_arch, FIELD(arch), ANY_TASK, 0, 0},
-    {"weights", 0, set_text, FIELD(weights), ANY_TASK, 0, 0},
-    {"labels", 0, set_text, FIELD(labels), EXPLAIN, 0, 0},
+    NETWORK_OPTIONS(FIELD(network), ANY_TASK, EXPLAIN, EXPLAIN_PICTURES | LIST_LAYERS, EXPLAIN_PICTURES),
     {"method", 0, add_methods, FIELD(methods), EXPLAIN, 0, 0},
     {"layer", 0, add_text, FIELD(layers), EXPLAIN, 0, 0},
     {"class", 0, add_text, FIELD(classes), EXPLAIN, 0, 0},
     {"eigen-smooth", 0, set_flag, FIELD(eigen_smooth), EXPLAIN, 0, 0},
     {"aug-smooth", 0, set_flag, FIELD(aug_smooth), EXPLAIN, 0, 0},
-    {"resize", 0, set_resize, FIELD(resize), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
-    {"size", 0, set_count, FIELD(size), EXPLAIN_PICTURES | LIST_LAYERS, 1, LONGEST_SIDE},
-    {"no-crop", 0, set_flag, FIELD(no_crop), EXPLAIN_PICTURES, 0, 0},
-    {"mean", 0, set_mean, FIELD(mean), EXPLAIN_PICTURES, 0, 0},
-    {"std", 0, set_std, FIELD(std), EXPLAIN_PICTURES, 0, 0},
-    {"gray", 0, set_flag, FIELD(gray), EXPLAIN_PICTURES, 0, 0},
     {"tensor", 0, set_text, FIELD(tensor), EXPLAIN_TENSOR, 0, 0},
     {"output", 'o', set_text, FIELD(output), EXPLAIN, 0, 0},
     {"panel", 0, set_flag, FIELD(panel), EXPLAIN_PICTURES, 0, 0},
@@ -138,7 +112,6 @@ static const option table[] = {
     {"timing", 0, set_flag, FIELD(timing), EXPLAIN, 0, 0},
     {"repeat", 0, set_count, FIELD(repeat), EXPLAIN, 1, 1000000},
     {"direct", 0, set_flag, FIELD(direct), EXPLAIN, 0, 0},
-    {"threads", 0, set_count, FIELD(threads), EXPLAIN, 1, 1024},
     {"seed", 0, set_count, FIELD(seed), EXPLAIN, 1, INT_MAX},
 };
 
@@ -171,8 +144,8 @@ static bool check_files(const options *o, cr_error *err)
     const struct {
         const char *option, *path;
     } files[] = {{"-o", o->output},           {"--save-map", o->save_map}, {"--save-raw", o->save_raw},
-                 {"--save-logits", o->save_logits}, {"--weights", o->weights},   {"--tensor", o->tensor},
-                 {"--labels", o->labels}};
+                 {"--save-logits", o->save_logits}, {"--weights", o->network.weights},   {"--tensor", o->tensor},
+                 {"--labels", o->network.labels}};
     enum { WRITTEN = 4, FILES = sizeof files / sizeof files[0] };
     for (int i = 0; i < WRITTEN; i++)
         for (int k = i + 1; k < FILES; k++)
@@ -224,27 +197,23 @@ static bool check(const options *o, const bool *given, cr_error *err)
 {
     static const char *const with[] = {[EXPLAIN_PICTURES] = "pictures", [EXPLAIN_TENSOR] = "--tensor",
                                        [LIST_LAYERS] = "--list-layers", [LIST_METHODS] = "--list-methods"};
-    if (!o->arch && !o->weights && o->task != LIST_METHODS)
-        return cr_fail(err, "no network given: add --weights FILE (weights/shapes.bin is a small one that comes with "
-                       "camrun), or --help");
-    if (!o->weights && o->task != LIST_LAYERS && o->task != LIST_METHODS)
-        return cr_fail(err, "--arch %s says which network it is but not its weights: add --weights FILE", o->arch);
+    const bool needs_weights = !(o->task & (LIST_LAYERS | LIST_METHODS)) || (o->task == LIST_LAYERS && !o->network.arch);
+    if (needs_weights && !network_options_check(&o->network, err))
+        return false;
     for (int i = 0; i < OPTIONS; i++)
         if (given[i] && !(table[i].use & (unsigned)o->task))
             return cr_fail(err, "--%s has no effect with %s: leave one of them out", table[i].name, with[o->task]);
     if (o->images.n && o->task != EXPLAIN_PICTURES)
         return cr_fail(err, "%s reads no picture: leave out '%.200s'", with[o->task], o->images.items[0]);
     if (!o->images.n && o->task == EXPLAIN_PICTURES)
-        return cr_fail(err, "no picture given: camrun --weights %.200s PICTURE", o->weights);
-    if (o->resize.shorter && o->task == LIST_LAYERS)
+        return cr_fail(err, "no picture given: camrun --weights %.200s PICTURE", o->network.weights);
+    if (o->network.resize.shorter && o->task == LIST_LAYERS)
         return cr_fail(err, "--resize %d gives a size only to a picture: with --list-layers, expected --resize WxH or "
-                       "--size N", o->resize.shorter);
+                       "--size N", o->network.resize.shorter);
     if (o->repeat && !o->timing)
         return cr_fail(err, "--repeat says how often to run for --timing: add --timing");
     if (o->seed && !(needs_of(&o->methods) & CR_NEEDS_SEED))
         return cr_fail(err, "--seed has no effect: of the methods, randomcam and smoothgradcam++ use random numbers");
-    if (o->no_crop && o->size && (o->resize.shorter || o->resize.w))
-        return cr_fail(err, "--size has no effect with --no-crop and --resize: leave one of them out");
     if (o->save_raw && has_comma(&o->layers))
         return cr_fail(err, "--save-raw saves one layer's map (those of several differ in size): name one --layer");
     if (o->colormap && o->task == EXPLAIN_TENSOR && !o->output)

@@ -1,0 +1,8 @@
+/* commands.h - camrun's commands. Each reads its own command line, argv[0] being the command's name, complains of what is
+ * wrong in one line on standard error, and returns the exit status (program.h). */
+#ifndef CAMRUN_COMMANDS_H
+#define CAMRUN_COMMANDS_H
+
+int explain_main(int argc, char **argv);
+
+#endif

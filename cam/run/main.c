@@ -1,0 +1,22 @@
+/* main.c - the camrun program: finds the command that is called for. */
+#include <string.h>
+
+#include "commands.h"
+#include "interrupt.h"
+
+/* The first is what camrun does where no command is named. A picture of such a name is still to be had, as ./NAME. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"explain", explain_main},
+};
+
+int main(int argc, char **argv)
+{
+    interrupt_watch();
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    return commands[0].run(argc, argv);
+}
