@@ -155,8 +155,8 @@ class Camrun:
 
 
 def check(answer, expected, kind, tolerance):
-    """Raises Failure where an answer is not camrun's. Maps are stretched to [0,1] first, as pytorch-grad-cam does once
-    more after it has resized them."""
+    """Raises Failure where an answer is not camrun's. Maps are stretched to [0,1] first, because torch-autograd does not do
+    that once more after it has resized them."""
     answer, expected = answer.reshape(-1).astype(float), expected.reshape(-1).astype(float)
     if answer.shape != expected.shape:
         raise Failure(f"it gives {answer.size} {kind}, camrun {expected.size}")

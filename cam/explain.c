@@ -71,7 +71,7 @@ static bool allocate_all(cr_explainer *e, bool aug_smooth)
         if (!allocate_result(e, &e->results[i]))
             return false;
     return (e->sum = calloc(largest, sizeof *e->sum)) && (e->layer_map = calloc(largest, sizeof *e->layer_map)) &&
-           (e->parts = allocate(sizeof *e->parts, e->n_layers + 1, e->h, e->w, 1)) &&
+           (e->shares = allocate(sizeof *e->shares, e->n_layers + 1, e->h, e->w, 1)) &&
            (!aug_smooth || ((e->plain_x = allocate(sizeof *e->plain_x, e->n, e->net->in_channels, e->h, e->w)) &&
                             (e->means = allocate(sizeof *e->means, e->n_results, e->n, e->h, e->w))));
 }
@@ -125,7 +125,7 @@ void cr_explainer_free(cr_explainer *e)
     free(e->classes);
     free(e->sum);
     free(e->layer_map);
-    free(e->parts);
+    free(e->shares);
     free(e->plain_x);
     free(e->means);
     free(e);
@@ -187,14 +187,10 @@ static bool make_map(cr_explainer *e, const cr_explanation *r, size_t n, cr_erro
             return false;
         for (size_t p = 0; p < pixels; p++)
             raw[p] = (float)e->sum[p];
-        if (!cr_map_finish(e->parts + (size_t)i * input_pixels, e->h, e->w, raw, shown.h, shown.w, err))
+        if (!cr_map_share(e->shares + (size_t)i * input_pixels, e->h, e->w, raw, shown.h, shown.w, err))
             return false;
     }
-    float *map = r->maps + n * input_pixels;
-    if (e->n_layers > 1)
-        return cr_map_merge(map, e->parts, e->n_layers, input_pixels, err);
-    memcpy(map, e->parts, input_pixels * sizeof *map);
-    return true;
+    return cr_map_finish(r->maps + n * input_pixels, e->shares, e->n_layers, input_pixels, err);
 }
 
 /* Adds one layer's map of a method that explains all layers together to total (H,W). Adding up the channels before they are
@@ -206,9 +202,9 @@ static bool add_layer(cr_explainer *e, const cr_method *method, const cr_evidenc
         return false;
     for (size_t p = 0; p < pixels; p++)
         e->layer_map[p] = (float)e->sum[p];
-    cr_map_resize(e->parts, e->h, e->w, e->layer_map, shown->h, shown->w);
+    cr_map_resize(e->shares, e->h, e->w, e->layer_map, shown->h, shown->w);
     for (size_t p = 0; p < input_pixels; p++)
-        total[p] += e->parts[p];
+        total[p] += e->shares[p];
     return true;
 }
 
@@ -227,7 +223,7 @@ static bool make_full_maps(cr_explainer *e, const cr_explanation *r, cr_error *e
         }
     }
     for (size_t n = 0; n < (size_t)e->n; n++)
-        if (!cr_map_finish(r->maps + n * pixels, e->h, e->w, raw + n * pixels, e->h, e->w, err))
+        if (!cr_map_finish(r->maps + n * pixels, raw + n * pixels, 1, pixels, err))
             return false;
     return true;
 }

@@ -61,7 +61,7 @@ typedef struct cr_explanation {
     int score;       /* which of a layer's gradients it is shown */
     int n_raw;
     cr_raw_map *raw; /* one for each layer, or one alone */
-    float *maps;     /* (N,H,W) in [0,1] at input size: raw maps normalised, resized and, of several layers, averaged */
+    float *maps;     /* (N,H,W) in [0,1] at input size: raw maps normalised, resized, averaged over layers and normalised again */
 } cr_explanation;
 
 /* For reading only; all arrays are the explainer's. */
@@ -81,7 +81,7 @@ typedef struct cr_explainer {
     struct evidence *evidence; /* evidence.h */
     double *sum;             /* one map of the largest node */
     float *layer_map;        /* the same */
-    float *parts;            /* (n_layers + 1,H,W): one image's maps before they are averaged */
+    float *shares;           /* (n_layers + 1,H,W): each layer's of one image's map */
     float *plain_x, *means;  /* (N,C,H,W) and (n_results,N,H,W), with aug_smooth */
 } cr_explainer;
 

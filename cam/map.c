@@ -1,4 +1,4 @@
-/* map.c - normalising, resizing and merging class activation maps (map.h). */
+/* map.c - normalising, resizing and averaging class activation maps (map.h). */
 #include "map.h"
 
 #include <math.h>
@@ -68,7 +68,7 @@ void cr_map_resize(float *out, int oh, int ow, const float *in, int h, int w)
     cr_map_sample(out, oh, ow, in, h, w, 0.5 * dy - 0.5, dy, 0.5 * dx - 0.5, dx);
 }
 
-bool cr_map_finish(float *out, int oh, int ow, const float *raw, int h, int w, cr_error *err)
+bool cr_map_share(float *out, int oh, int ow, const float *raw, int h, int w, cr_error *err)
 {
     size_t n = (size_t)h * (size_t)w;
     float *map = malloc(n * sizeof *map);
@@ -82,15 +82,15 @@ bool cr_map_finish(float *out, int oh, int ow, const float *raw, int h, int w, c
     return ok;
 }
 
-bool cr_map_merge(float *out, const float *maps, int n_maps, size_t n, cr_error *err)
+bool cr_map_finish(float *out, const float *shares, int n_shares, size_t n, cr_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         float sum = 0;
-        for (int k = 0; k < n_maps; k++) {
-            float value = maps[(size_t)k * n + i];
+        for (int k = 0; k < n_shares; k++) {
+            float value = shares[(size_t)k * n + i];
             sum += value < 0 ? 0 : value; /* written so that a NaN is kept, for normalising to refuse */
         }
-        out[i] = sum / (float)n_maps;
+        out[i] = sum / (float)n_shares;
     }
     return cr_map_normalize(out, n, err);
 }

@@ -23,11 +23,12 @@ void cr_map_sample(float *out, int oh, int ow, const float *in, int h, int w, do
  * align_corners=False and OpenCV's INTER_LINEAR. */
 void cr_map_resize(float *out, int oh, int ow, const float *in, int h, int w);
 
-/* raw signed map (h, w) -> out (oh, ow): normalised, then resized. */
-bool cr_map_finish(float *out, int oh, int ow, const float *raw, int h, int w, cr_error *err);
+/* One layer's signed map (h, w) -> its share (oh, ow) of a finished map: normalised, then resized. */
+bool cr_map_share(float *out, int oh, int ow, const float *raw, int h, int w, cr_error *err);
 
-/* maps (n_maps, n) -> out (n): the mean over maps of their positive parts, normalised. */
-bool cr_map_merge(float *out, const float *maps, int n_maps, size_t n, cr_error *err);
+/* shares (n_shares, n), one of each layer -> out (n): the mean of their positive parts, normalised. That of one layer too:
+ * a small map's largest value is lost where resizing reads between its pixels. */
+bool cr_map_finish(float *out, const float *shares, int n_shares, size_t n, cr_error *err);
 
 #ifdef __cplusplus
 }

@@ -87,12 +87,11 @@ def expected_arrays(arch, model, x, layers):
     expected = {}
     for method, layer in maps[0]:
         raw = torch.stack([found[method, layer] for found in maps], 1)
-        finished = torch.stack([torch_cam.finish(found[method, layer], run.size) for found in maps], 1)
+        finished = torch.stack([torch_cam.finish([found[method, layer]], run.size) for found in maps], 1)
         expected[method, (layer,)] = {"logits": run.logits.detach(), "raw": raw, "map": finished}
     for method in ("gradcam", "layercam"):
-        merged = [torch_cam.merge([torch_cam.finish(found[method, layer], run.size) for layer in layers])
-                  for found in maps]
-        expected[method, tuple(layers)] = {"logits": run.logits.detach(), "map": torch.stack(merged, 1)}
+        finished = [torch_cam.finish([found[method, layer] for layer in layers], run.size) for found in maps]
+        expected[method, tuple(layers)] = {"logits": run.logits.detach(), "map": torch.stack(finished, 1)}
     return expected
 
 

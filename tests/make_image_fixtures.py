@@ -218,9 +218,9 @@ def normalize(maps):
 def make_maps():
     raw = torch.from_numpy(rng.normal(0.2, 1, (3, 5, 7)))
     raw[2] -= 10  # nothing above zero
-    resized = F.interpolate(normalize(raw)[None], (24, 33), mode="bilinear", align_corners=False)[0]
-    merged = normalize(resized.clamp(min=0).mean(0, keepdim=True))[0]
-    for name, values in [("raw", raw), ("finished", resized), ("merged", merged)]:
+    shares = F.interpolate(normalize(raw)[None], (24, 33), mode="bilinear", align_corners=False)[0]
+    finished = normalize(shares.clamp(min=0).mean(0, keepdim=True))[0]
+    for name, values in [("raw", raw), ("shares", shares), ("finished", finished)]:
         np.save(OUT / f"map_{name}.npy", values.float().numpy())
 
 

@@ -65,15 +65,15 @@ def thin_svd(matrix, full_matrices, svd=np.linalg.svd):
 np.linalg.svd = thin_svd
 
 
-def pytorch_grad_cam(name, collect=False, **arguments):
-    """The raw map, or a list of all there are, of a class of pytorch-grad-cam that is called as its users call it."""
+def pytorch_grad_cam(name, **arguments):
+    """The raw map of a class of pytorch-grad-cam that is called as its users call it."""
     def raw_map(subject, layer, class_index):
         maps = []
         with getattr(pgc, name)(model=subject.model, target_layers=[subject.model.get_submodule(layer)]) as cam:
             make_map = cam.get_cam_image
             cam.get_cam_image = lambda *args: maps.append(make_map(*args)) or maps[-1]
             cam(input_tensor=subject.x, targets=[ClassifierOutputTarget(class_index)], **arguments)
-        return [one[0] for one in maps] if collect else maps[0][0]
+        return maps[0][0]
     return raw_map
 
 
@@ -102,13 +102,10 @@ def fullgrad(subject, layer, class_index):
 
 
 def aug_smooth(name):
-    """The mean of finished maps. pytorch-grad-cam scales a map again after resizing it, which camrun does not do: so its
-    raw maps of all versions are finished as those of one version are."""
+    """The finished map: the mean of finished maps."""
     def mean_map(subject, layer, class_index):
-        maps = pytorch_grad_cam(name, collect=True, aug_smooth=True)(subject, layer, class_index)
-        finished = torch_cam.finish(torch.from_numpy(np.stack(maps)), subject.x.shape[2:]).numpy()
-        finished[3:] = finished[3:, :, ::-1]  # in the order of its augmentations: as it is, mirrored
-        return finished.mean(0)
+        with getattr(pgc, name)(model=subject.model, target_layers=[subject.model.get_submodule(layer)]) as explain:
+            return explain(input_tensor=subject.x, targets=[ClassifierOutputTarget(class_index)], aug_smooth=True)[0]
     return mean_map
 
 

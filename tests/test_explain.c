@@ -110,6 +110,7 @@ static void check_against_oracle(const oracle *o, const cr_method *m, const char
     size_t pixels = (size_t)l->h * (size_t)l->w, one = (size_t)l->c * pixels;
     double *sum = zeros(pixels, sizeof *sum);
     float *expected = zeros(pixels, sizeof *expected), *map = zeros((size_t)H * W, sizeof *map);
+    float *share = zeros((size_t)H * W, sizeof *share);
     check_close(e->logits, o->value[net->n_nodes - 1], BATCH * CLASSES, 1e-5, "logits");
     for (size_t n = 0; n < BATCH; n++) {
         const cr_evidence known = {.c = l->c, .h = l->h, .w = l->w, .a = o->value[layer] + n * one,
@@ -119,12 +120,14 @@ static void check_against_oracle(const oracle *o, const cr_method *m, const char
         for (size_t p = 0; p < pixels; p++)
             expected[p] = (float)sum[p];
         check_close(raw + n * pixels, expected, pixels, 1e-4, "%s at %s, image %zu", m->name, name, n);
-        assert_true(cr_map_finish(map, H, W, raw + n * pixels, l->h, l->w, &err));
+        assert_true(cr_map_share(share, H, W, raw + n * pixels, l->h, l->w, &err));
+        assert_true(cr_map_finish(map, share, 1, (size_t)H * W, &err));
         check_same_bits(e->results[0].maps + n * H * W, map, (size_t)H * W, "finished map at %s", name);
     }
     free(sum);
     free(expected);
     free(map);
+    free(share);
     cr_explainer_free(e);
 }
 
@@ -207,25 +210,26 @@ static void test_batch_is_its_images(void **state)
             check_batch_is_its_images(cr_method_at(m)->name);
 }
 
-/* Several layers: the mean of each layer's finished map, normalised again. */
+/* Several layers: the mean of all layers' shares, normalised again. */
 static void test_layers_are_averaged(void **state)
 {
     (void)state;
     static const int class_index = 2;
     const int layers[3] = {find("layer4"), find("relu"), find("layer3")};
-    float *parts = zeros(3 * (size_t)H * W, sizeof *parts), *merged = zeros((size_t)H * W, sizeof *merged);
+    float *shares = zeros(3 * (size_t)H * W, sizeof *shares), *expected = zeros((size_t)H * W, sizeof *expected);
+    cr_error err;
     for (int i = 0; i < 3; i++) {
         cr_explainer *one = explained("gradcam", &layers[i], 1, 1, x, &class_index);
-        memcpy(parts + i * H * W, one->results[0].maps, sizeof(float) * H * W);
+        const cr_raw_map *raw = one->results[0].raw;
+        assert_true(cr_map_share(shares + i * H * W, H, W, raw->values, raw->h, raw->w, &err));
         cr_explainer_free(one);
     }
-    cr_error err;
-    assert_true(cr_map_merge(merged, parts, 3, (size_t)H * W, &err));
+    assert_true(cr_map_finish(expected, shares, 3, (size_t)H * W, &err));
     cr_explainer *e = explained("gradcam", layers, 3, 1, x, &class_index);
-    check_close(e->results[0].maps, merged, (size_t)H * W, 1e-5, "three layers");
+    check_close(e->results[0].maps, expected, (size_t)H * W, 1e-5, "three layers");
     cr_explainer_free(e);
-    free(parts);
-    free(merged);
+    free(shares);
+    free(expected);
 }
 
 /* A second class, and a second input, on the same explainer give what a fresh one gives. */

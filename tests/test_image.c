@@ -471,20 +471,20 @@ static void test_maps_equal_torch(void **state)
 {
     (void)state;
     int in[CR_NPY_DIMS], out[CR_NPY_DIMS], one[CR_NPY_DIMS];
-    float *raw = read_array(DATA "map_raw.npy", 3, in), *expected = read_array(DATA "map_finished.npy", 3, out);
-    float *expected_merged = read_array(DATA "map_merged.npy", 2, one);
+    float *raw = read_array(DATA "map_raw.npy", 3, in), *expected_shares = read_array(DATA "map_shares.npy", 3, out);
+    float *expected = read_array(DATA "map_finished.npy", 2, one);
     size_t n = (size_t)out[1] * (size_t)out[2];
-    float *found = zeros(3 * n, sizeof *found), *merged = zeros(n, sizeof *merged);
+    float *shares = zeros(3 * n, sizeof *shares), *found = zeros(n, sizeof *found);
     for (int k = 0; k < 3; k++)
-        assert_true(cr_map_finish(found + (size_t)k * n, out[1], out[2], raw + k * in[1] * in[2], in[1], in[2], NULL));
-    check_close(found, expected, 3 * n, 1e-6, "finished maps");
-    assert_true(cr_map_merge(merged, found, 3, n, NULL));
-    check_close(merged, expected_merged, n, 1e-6, "merged map");
+        assert_true(cr_map_share(shares + (size_t)k * n, out[1], out[2], raw + k * in[1] * in[2], in[1], in[2], NULL));
+    check_close(shares, expected_shares, 3 * n, 1e-6, "shares");
+    assert_true(cr_map_finish(found, shares, 3, n, NULL));
+    check_close(found, expected, n, 1e-6, "finished map");
     free(raw);
+    free(expected_shares);
     free(expected);
-    free(expected_merged);
+    free(shares);
     free(found);
-    free(merged);
 }
 
 static void test_map_without_evidence(void **state)
@@ -501,12 +501,24 @@ static void test_map_without_evidence(void **state)
 }
 
 /* Negative values count as nothing, and do not take away from other maps. */
-static void test_merge_of_signed_maps(void **state)
+static void test_finish_of_signed_shares(void **state)
 {
     (void)state;
-    float maps[6] = {-8, 2, 0, 4, 2, 0}, merged[3], expected[3] = {1, 1, 0};
-    assert_true(cr_map_merge(merged, maps, 2, 3, NULL));
-    check_close(merged, expected, 3, 1e-6, "merged maps");
+    float shares[6] = {-8, 2, 0, 4, 2, 0}, found[3], expected[3] = {1, 1, 0};
+    assert_true(cr_map_finish(found, shares, 2, 3, NULL));
+    check_close(found, expected, 3, 1e-6, "finished map");
+}
+
+static void test_finished_map_reaches_one(void **state)
+{
+    (void)state;
+    float raw[4] = {1, 5, 2, 3}, share[10], found[10], min, max;
+    assert_true(cr_map_share(share, 1, 10, raw, 1, 4, NULL));
+    assert_true(cr_map_range(share, 10, &min, &max, NULL));
+    assert_true(min == 0 && max < 0.98f);
+    assert_true(cr_map_finish(found, share, 1, 10, NULL));
+    assert_true(cr_map_range(found, 10, &min, &max, NULL));
+    assert_true(min == 0 && max > 0.999f && max <= 1);
 }
 
 static void test_non_finite_map(void **state)
@@ -517,9 +529,9 @@ static void test_non_finite_map(void **state)
     assert_false(cr_map_normalize(with_nan, 3, &err));
     check_message(&err, "NaN", "element 1 of 3", NULL);
     assert_true(with_nan[0] == 1 && with_nan[2] == 2);
-    assert_false(cr_map_finish(out, 1, 3, with_infinity, 1, 3, &err));
+    assert_false(cr_map_share(out, 1, 3, with_infinity, 1, 3, &err));
     check_message(&err, "infinity", "element 2 of 3", NULL);
-    assert_false(cr_map_merge(out, with_nan, 1, 3, &err));
+    assert_false(cr_map_finish(out, with_nan, 1, 3, &err));
 }
 
 int main(void)
@@ -542,7 +554,8 @@ int main(void)
         cmocka_unit_test(test_seen),
         cmocka_unit_test(test_maps_equal_torch),
         cmocka_unit_test(test_map_without_evidence),
-        cmocka_unit_test(test_merge_of_signed_maps),
+        cmocka_unit_test(test_finish_of_signed_shares),
+        cmocka_unit_test(test_finished_map_reaches_one),
         cmocka_unit_test(test_non_finite_map),
     };
     return cmocka_run_group_tests_name("image", tests, make_dir, remove_dir);

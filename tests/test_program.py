@@ -136,6 +136,11 @@ def resize_map(x, h, w):
     return x
 
 
+def finish(raws, shape):
+    """The map in [0,1] that layers' signed maps make."""
+    return normalize(np.mean([resize_map(normalize(raw), *shape) for raw in raws], axis=0))
+
+
 def softmax(z):
     e = np.exp(z - z.max())
     return e / e.sum()
@@ -311,7 +316,7 @@ def test_finished_map_is_made_of_the_raw_one(run, files, tmp_path, method, layer
     assert found.dtype == raw.dtype == logits.dtype == np.float32
     assert found.shape == (72, 104) and logits.shape == (len(NAMES),)
     assert found.min() >= 0 and found.max() <= 1
-    np.testing.assert_allclose(found, resize_map(normalize(raw), *found.shape), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found, finish([raw], found.shape), rtol=0, atol=1e-5)
     assert os.path.exists(tmp_path / f"photo_{method}.png")
 
 
@@ -327,8 +332,8 @@ def test_cam_and_gradcam_agree_at_the_last_map(run, files, tmp_path):
 def test_several_layers_are_averaged(run, run_json, files, tmp_path):
     layers = ["layer4", "layer2.1.conv1", "layer3"]
     common = ["--weights", files("net.bin"), files("photo.png"), "--method", "layercam"]
-    maps = [arrays(run, tmp_path, *common, "--layer", layer)[0] for layer in layers]
-    expected = normalize(np.mean(maps, axis=0))
+    raws = [arrays(run, tmp_path, *common, "--layer", layer)[1] for layer in layers]
+    expected = finish(raws, (CROP, CROP))
     for given in (["--layer", ",".join(layers)], ["--layer", layers[0], "--layer", ",".join(layers[1:])]):
         report = run_json(*common, *given, "--save-map", "all.npy")
         np.testing.assert_allclose(np.load(tmp_path / "all.npy"), expected, rtol=0, atol=1e-5)

@@ -48,20 +48,17 @@ class Run:
         return torch.einsum("nc,nchw->nhw", self.model.fc.weight[classes], self.values[layer]).detach()
 
 
-def finish(raw, size):
-    """Signed maps (N,h,w) to maps (N,*size) in [0,1]."""
-    return functional.interpolate(normalize(raw)[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+def finish(raws, size):
+    """Layers' signed maps (N,h,w) to maps (N,*size) in [0,1]."""
+    shares = [functional.interpolate(normalize(raw)[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+              for raw in raws]
+    return normalize(torch.stack(shares).mean(0))
 
 
 def normalize(raw):
     positive = raw.relu()
     positive = positive - positive.amin((1, 2), keepdim=True)
     return positive / (1e-7 + positive.amax((1, 2), keepdim=True))
-
-
-def merge(maps):
-    """Several layers' maps of one size to one."""
-    return normalize(torch.stack(maps).relu().mean(0))
 
 
 def relative_error(found, expected):
