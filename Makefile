@@ -44,7 +44,7 @@ KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6 -DFEW_TILES=4
 KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -march=x86-64-v3
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
 
-SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c program.c) # of all programs
+SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c picture_list.c program.c) # of all programs
 HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun classes colormap explain image map \
                metadata methods npy picture resize transform)
 LIB_SRC     := $(filter-out $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
@@ -97,6 +97,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(FLAGS) $(EXACT) -c -o $@ $<
 $(BUILD)/cam/scenes/%.o: EXACT := -ffp-contract=off # a scene's bits are the same everywhere
 $(filter $(BUILD)/tests/test_camtrain%,$(TEST_BIN)): $(TRAIN_OBJ) $(SHARED_OBJ)
+$(BUILD)/tests/test_picture_list: $(SHARED_OBJ)
 $(BUILD)/tests/test_scenes: $(SCENES_OBJ) $(SHARED_OBJ)
 $(TEST_BIN): %: %.o $(TEST_HELP) $(BUILD)/libcamrun.a
 	@echo "  LD $@"

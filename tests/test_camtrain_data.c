@@ -137,6 +137,7 @@ static void test_pictures_are_ordered_as_image_folder_orders(void **state)
     write_text("order/k/notes.txt", "");
     write_text("order/k/x/anim.webp", "");
     write_text("order/k/.b.ppm", "");
+    assert_int_equal(symlink("..", in_folder("order/k/x/up")), 0); /* ends nowhere, and is left alone */
     dataset d = scan("order");
     assert_int_equal(d.n, 6);
     for (int i = 0; i < 5; i++)
@@ -179,8 +180,6 @@ static void test_folders_that_are_no_data_set(void **state)
     make_folder("bytes");
     make_folder("bytes/\xFF");
     check_refused("bytes", NULL, "UTF-8", "rename");
-    assert_int_equal(symlink("..", in_folder("one/dog/up")), 0);
-    check_refused("one", NULL, "one/dog/up", "link");
 }
 
 static void test_held_out_folder_has_the_same_classes(void **state)

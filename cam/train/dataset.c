@@ -11,10 +11,8 @@
 #include <sys/stat.h>
 
 #include "json_writer.h"
+#include "picture_list.h"
 #include "stream.h"
-
-/* Folders inside folders; a link that leads back to where it lies has no end. */
-enum { DEEPEST = 32 };
 
 /* ---- one folder ---- */
 
@@ -50,17 +48,6 @@ static void listing_free(listing *l)
     free(l->entries);
 }
 
-static char *join(const char *folder, const char *name)
-{
-    size_t length = strlen(folder);
-    const char *slash = length && folder[length - 1] == '/' ? "" : "/";
-    size_t size = length + strlen(name) + 2;
-    char *path = malloc(size);
-    if (path)
-        snprintf(path, size, "%s%s%s", folder, slash, name);
-    return path;
-}
-
 static bool no_memory(const dataset *d, cr_error *err)
 {
     return cr_fail(err, "%s: out of memory for the list of its %d pictures", d->folder, d->n);
@@ -68,75 +55,25 @@ static bool no_memory(const dataset *d, cr_error *err)
 
 /* ---- pictures ---- */
 
-#define ENDINGS ".png .jpg .jpeg .bmp .gif .tga .ppm .pgm .pbm .pnm"
-
-static bool is_picture(const char *name)
+/* Adds a class's pictures, those of a folder and of all below it. */
+static bool add_folder(dataset *d, const char *folder, int label, cr_error *err)
 {
-    const char *dot = strrchr(name, '.');
-    size_t length = dot ? strlen(dot) : 0;
-    for (const char *end = ENDINGS; length && *end; end += strcspn(end, " "), end += *end == ' ')
-        if (strcspn(end, " ") == length && strncasecmp(end, dot, length) == 0)
-            return true;
-    return false;
-}
-
-/* Takes path. */
-static bool add_sample(dataset *d, int *capacity, char *path, int label, int64_t bytes, cr_error *err)
-{
-    if (d->n == *capacity) {
-        int more = *capacity ? 2 * *capacity : 256;
-        sample *bigger = more > *capacity ? realloc(d->samples, (size_t)more * sizeof *bigger) : NULL;
-        if (!bigger) {
-            free(path);
-            return no_memory(d, err);
-        }
+    picture_list l = {.passed_over = d->passed_over, .first_passed_over = d->first_passed_over};
+    bool ok = picture_list_add_folder(&l, folder, err);
+    d->passed_over = l.passed_over;
+    d->first_passed_over = l.first_passed_over;
+    l.first_passed_over = NULL;
+    sample *bigger = ok && l.n ? realloc(d->samples, ((size_t)d->n + (size_t)l.n) * sizeof *bigger) : NULL;
+    if (bigger)
         d->samples = bigger;
-        *capacity = more;
-    }
-    d->samples[d->n++] = (sample){path, label, bytes};
-    return true;
-}
-
-/* Adds the pictures of a folder and of those inside it. */
-static bool add_folder(dataset *d, int *capacity, const char *folder, int label, int depth, cr_error *err)
-{
-    if (depth > DEEPEST)
-        return cr_fail(err, "%.300s: more than %d folders inside each other; does a link lead back?", folder, DEEPEST);
-    listing l;
-    bool ok = list(&l, folder, err);
+    else if (ok && l.n)
+        ok = no_memory(d, err);
     for (int i = 0; ok && i < l.n; i++) {
-        const char *name = l.entries[i]->d_name;
-        struct stat st;
-        char *path = join(folder, name);
-        if (!path) {
-            ok = no_memory(d, err);
-        } else if (stat(path, &st) != 0) {
-            ok = cr_fail(err, "%s: %s", path, strerror(errno));
-            free(path);
-        } else if (S_ISDIR(st.st_mode)) {
-            ok = add_folder(d, capacity, path, label, depth + 1, err);
-            free(path);
-        } else if (is_picture(name)) {
-            ok = add_sample(d, capacity, path, label, st.st_size, err);
-        } else if (d->passed_over++ == 0) {
-            d->first_passed_over = path;
-        } else {
-            free(path);
-        }
+        d->samples[d->n++] = (sample){l.items[i].path, label, l.items[i].bytes};
+        l.items[i].path = NULL;
     }
-    listing_free(&l);
+    picture_list_free(&l);
     return ok;
-}
-
-/* As ImageFolder orders the pictures of a class: sorted(os.walk(...)) goes by the folders' paths, then come names. */
-static int by_folder_then_name(const void *a, const void *b)
-{
-    const sample *s = a, *t = b;
-    size_t n = (size_t)(strrchr(s->path, '/') - s->path), m = (size_t)(strrchr(t->path, '/') - t->path);
-    int order = memcmp(s->path, t->path, n < m ? n : m);
-    if (order == 0 && n != m)
-        order = n < m ? -1 : 1;
-    return order ? order : strcmp(s->path + n, t->path + m);
 }
 
 /* ---- classes ---- */
@@ -160,7 +97,7 @@ static bool find_classes(dataset *d, int *files, cr_error *err)
     bool ok = (d->classes = calloc((size_t)l.n + 1, sizeof *d->classes)) || no_memory(d, err);
     for (int i = 0; ok && i < l.n; i++) {
         struct stat st;
-        char *path = join(d->folder, l.entries[i]->d_name);
+        char *path = join_path(d->folder, l.entries[i]->d_name);
         if (!path)
             ok = no_memory(d, err);
         else if (stat(path, &st) != 0)
@@ -231,7 +168,7 @@ static bool adopt_classes(dataset *d, const dataset *of, cr_error *err)
 bool dataset_scan(dataset *d, const char *folder, const dataset *classes_of, cr_error *err)
 {
     *d = (dataset){.folder = strdup(folder)};
-    int files = 0, capacity = 0;
+    int files = 0;
     if (!d->folder)
         return cr_fail(err, "out of memory");
     if (!find_classes(d, &files, err) ||
@@ -240,19 +177,17 @@ bool dataset_scan(dataset *d, const char *folder, const dataset *classes_of, cr_
     for (int c = 0; c < d->n_classes; c++) {
         int before = d->n;
         struct stat st;
-        char *path = join(d->folder, d->classes[c]);
+        char *path = join_path(d->folder, d->classes[c]);
         bool ok = path || no_memory(d, err);
         if (ok && (!classes_of || stat(path, &st) == 0))
-            ok = add_folder(d, &capacity, path, c, 1, err);
+            ok = add_folder(d, path, c, err);
         if (ok && d->n == before && !classes_of)
-            ok = cr_fail(err, "%s: no picture of this class: expected names that end in " ENDINGS, path);
+            ok = cr_fail(err, "%s: no picture of this class: expected names that end in " PICTURE_ENDINGS, path);
         free(path);
         if (!ok)
             return false;
-        if (d->n > before)
-            qsort(d->samples + before, (size_t)(d->n - before), sizeof *d->samples, by_folder_then_name);
     }
-    return d->n || cr_fail(err, "%s: no pictures: expected names that end in " ENDINGS, d->folder);
+    return d->n || cr_fail(err, "%s: no pictures: expected names that end in " PICTURE_ENDINGS, d->folder);
 }
 
 void dataset_free(dataset *d)

@@ -20,10 +20,9 @@ typedef struct dataset {
     char *first_passed_over;
 } dataset;
 
-/* Lists the pictures in all folders below each class's; none is opened yet. Pictures are told by how their names end
- * (.png .jpg .jpeg .bmp .gif .tga .ppm .pgm .pbm .pnm); what begins with a dot is passed over. classes_of, where it is
- * not NULL, is the data set whose classes these are too: some may have no pictures here, but none may be new. False
- * where there are fewer than two classes, or one has no pictures. Either way, dataset_free frees. */
+/* Lists the pictures in all folders below each class's, as picture_list.h finds them; none is opened yet. classes_of,
+ * where it is not NULL, is the data set whose classes these are too: some may have no pictures here, but none may be new.
+ * False where there are fewer than two classes, or one has no pictures. Either way, dataset_free frees. */
 bool dataset_scan(dataset *d, const char *folder, const dataset *classes_of, cr_error *err);
 void dataset_free(dataset *d);
 
