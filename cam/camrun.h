@@ -41,6 +41,7 @@
 #include "npy.h"
 #include "picture.h"
 #include "resize.h"
+#include "sheet.h"
 #include "transform.h"
 #include "weights.h"
 

@@ -241,6 +241,14 @@ bool cr_explainer_maps(cr_explainer *e, cr_error *err)
     return true;
 }
 
+bool cr_explanation_layer_map(float *out, const cr_explainer *e, const cr_explanation *r, int i, int n, cr_error *err)
+{
+    const cr_raw_map *raw = &r->raw[i];
+    const float *values = raw->values + (size_t)n * (size_t)raw->h * (size_t)raw->w;
+    return cr_map_share(out, e->h, e->w, values, raw->h, raw->w, err) &&
+           cr_map_finish(out, out, 1, (size_t)e->h * (size_t)e->w, err);
+}
+
 /* ---- smoothing by augmentation ---- */
 
 /* y (N,C,H,W) = factor * x, mirrored where flip is set. */

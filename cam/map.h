@@ -27,7 +27,7 @@ void cr_map_resize(float *out, int oh, int ow, const float *in, int h, int w);
 bool cr_map_share(float *out, int oh, int ow, const float *raw, int h, int w, cr_error *err);
 
 /* shares (n_shares, n), one of each layer -> out (n): the mean of their positive parts, normalised. That of one layer too:
- * a small map's largest value is lost where resizing reads between its pixels. */
+ * a small map's largest value is lost where resizing reads between its pixels. out may be the first share. */
 bool cr_map_finish(float *out, const float *shares, int n_shares, size_t n, cr_error *err);
 
 #ifdef __cplusplus

@@ -1,6 +1,7 @@
 /* picture.c - the overlay and the panel (picture.h). */
 #include "picture.h"
 
+#include "draw.h"
 #include "resize.h"
 #include "text.h"
 
@@ -8,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const uint32_t white = 0xffffff, ink = 0x222222, pale_ink = 0x666666, unseen = 0xe4e4e4;
 
 /* ---- overlay ---- */
 
@@ -63,60 +62,7 @@ bool cr_picture_overlay(cr_image *out, const cr_image *photo, const float *map, 
     return ok;
 }
 
-/* ---- panel: drawing ---- */
-
-static void fill(cr_image *image, cr_rect r, uint32_t color)
-{
-    for (int y = r.y0; y < r.y1; y++) {
-        for (int x = r.x0; x < r.x1; x++) {
-            unsigned char *rgb = image->rgb + 3 * ((size_t)y * (size_t)image->w + (size_t)x);
-            for (int c = 0; c < 3; c++)
-                rgb[c] = (unsigned char)(color >> (16 - 8 * c) & 0xff);
-        }
-    }
-}
-
-static void paste(cr_image *image, int left, int top, const cr_image *part)
-{
-    for (int y = 0; y < part->h; y++)
-        memcpy(image->rgb + 3 * ((size_t)(top + y) * (size_t)image->w + (size_t)left),
-               part->rgb + 3 * (size_t)y * (size_t)part->w, 3 * (size_t)part->w);
-}
-
-/* Draws text no wider than `room`, with dots in place of what does not fit. */
-static void draw_fitted(cr_image *image, double x, double y, double size, double room, uint32_t color, const char *text)
-{
-    char line[256];
-    size_t length = strlen(text);
-    if (length >= sizeof line)
-        length = sizeof line - 1;
-    snprintf(line, sizeof line, "%s", text);
-    while (cr_text_width(line, size) > room && length > 0) {
-        do
-            length--;
-        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80); /* not inside a UTF-8 sequence */
-        snprintf(line, sizeof line, "%.*s...", (int)(length < 252 ? length : 252), text);
-    }
-    cr_text_draw(image, x, y, size, color, line);
-}
-
-/* The colour map from 1 at the top to 0 at the bottom, with its numbers to the right. */
-static void draw_bar(cr_image *image, cr_rect bar, double size, const cr_colormap *colormap)
-{
-    int height = bar.y1 - bar.y0;
-    for (int y = 0; y < height; y++) {
-        unsigned char rgb[3];
-        cr_colormap_rgb(colormap, 1 - ((float)y + 0.5f) / (float)height, rgb);
-        fill(image, (cr_rect){bar.x0, bar.y0 + y, bar.x1, bar.y0 + y + 1},
-             (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2]);
-    }
-    double x = bar.x1 + 0.5 * size;
-    cr_text_draw(image, x, bar.y0 + size, size, pale_ink, "1");
-    cr_text_draw(image, x, bar.y0 + 0.5 * (height + size), size, pale_ink, "0.5");
-    cr_text_draw(image, x, bar.y1, size, pale_ink, "0");
-}
-
-/* ---- panel: layout ---- */
+/* ---- panel ---- */
 
 /* Sizes in pixels. Text and margins grow with the pictures, so that the panel can be read when scaled to a window. */
 typedef struct layout {
@@ -164,10 +110,10 @@ static layout plan_panel(int photo_w, int photo_h)
 static void place(cr_image *panel, const layout *l, int cell, const cr_image *picture, const char *label)
 {
     int x = l->left[cell] + (l->cell_w - picture->w) / 2, y = l->top + (l->cell_h - picture->h) / 2;
-    paste(panel, x, y, picture);
+    draw_paste(panel, x, y, picture);
     double width = fmin(cr_text_width(label, l->label_size), l->cell_w);
     draw_fitted(panel, l->left[cell] + (l->cell_w - width) / 2, l->top + l->cell_h + 2.2 * l->label_size, l->label_size,
-                l->cell_w, pale_ink, label);
+                l->cell_w, DRAW_PALE_INK, label);
 }
 
 bool cr_picture_panel(cr_image *out, const cr_image *photo, const float *map, const cr_geometry *geometry, float alpha,
@@ -188,10 +134,10 @@ bool cr_picture_panel(cr_image *out, const cr_image *photo, const float *map, co
     float *spread = map_on_photo(map, &scaled, err);
     bool ok = spread && cr_image_create(&picture, w, h, err) && cr_image_create(out, l.w, l.h, err);
     if (ok) {
-        fill(out, (cr_rect){0, 0, l.w, l.h}, white);
-        draw_fitted(out, l.margin, l.margin + l.caption_size, l.caption_size, l.w - 2 * l.margin, ink, caption);
+        draw_fill(out, (cr_rect){0, 0, l.w, l.h}, DRAW_WHITE);
+        draw_fitted(out, l.margin, l.margin + l.caption_size, l.caption_size, l.w - 2 * l.margin, DRAW_INK, caption);
         draw_bar(out, l.bar, l.label_size, colormap);
-        fill(&picture, whole, unseen);
+        draw_fill(&picture, whole, DRAW_UNSEEN);
         blend(&picture, spread, seen, 1, colormap);
         place(out, &l, 1, &picture, cropped ? "map (grey: cropped)" : "map");
         ok = cr_resize(picture.rgb, whole, h, w, photo->rgb, photo->h, photo->w, 3, err);

@@ -1,4 +1,4 @@
-/* test_picture.c - colour maps, text, the overlay and the panel. */
+/* test_picture.c - colour maps, text, the overlay, the panel and the contact sheet. */
 #include "check.h"
 
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "picture.h"
+#include "sheet.h"
 #include "text.h"
 
 /* ---- colours ---- */
@@ -182,6 +182,92 @@ static void test_panel_of_any_size(void **state)
     }
 }
 
+/* ---- contact sheet ---- */
+
+/* 64 x 32 red, seen whole. Its pictures on a sheet of two columns are 336 x 168. */
+static cr_sheet *new_sheet(int rows, int columns, float alpha)
+{
+    static const cr_geometry whole = {64, 32, 64, 32, 0, 0, 64, 32};
+    cr_image photo = new_image(64, 32, 0xff0000);
+    cr_error err;
+    cr_sheet *sheet = cr_sheet_create(&photo, &whole, rows, columns, alpha, grey(), &err);
+    if (!sheet)
+        fail_msg("%s", err.text);
+    cr_image_free(&photo);
+    return sheet;
+}
+
+/* At alpha 0 every overlay is the photo, whole: nothing is drawn over it. A place that is left out is empty. */
+static void test_sheet_holds_all(void **state)
+{
+    (void)state;
+    cr_sheet *sheet = new_sheet(3, 2, 0);
+    const cr_image *image = cr_sheet_image(sheet);
+    float *map = zeros(64 * 32, sizeof *map);
+    cr_sheet_title(sheet, 0, "A title that is so long that it does not fit the sheet, said again and again, said again "
+                             "and again, said again and again, said again and again, said again and again");
+    assert_int_equal(count_color(image, 0xff0000), 3 * 336 * 168);
+    assert_true(cr_sheet_overlay(sheet, 0, 0, map, "a", NULL));
+    assert_true(cr_sheet_overlay(sheet, 2, 1, map, "a label that is longer than the picture above it is wide", NULL));
+    assert_int_equal(count_color(image, 0xff0000), 5 * 336 * 168);
+    for (int y = 0; y < image->h; y++) {
+        assert_int_equal(image->rgb[3 * y * image->w], 255);
+        assert_int_equal(image->rgb[3 * ((y + 1) * image->w - 1)], 255);
+    }
+    free(map);
+    cr_sheet_free(sheet);
+}
+
+static void test_sheet_colors(void **state)
+{
+    (void)state;
+    cr_sheet *sheet = new_sheet(1, 2, 1);
+    const cr_image *image = cr_sheet_image(sheet);
+    float *map = zeros(64 * 32, sizeof *map);
+    for (int i = 0; i < 64 * 32; i++)
+        map[i] = 100.5f / 255;
+    const int before = count_color(image, 0x646464);
+    assert_true(cr_sheet_overlay(sheet, 0, 1, map, "", NULL));
+    assert_int_equal(count_color(image, 0x646464) - before, 336 * 168);
+    free(map);
+    cr_sheet_free(sheet);
+}
+
+static void test_sheet_of_any_size(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{1, 1}, {2000, 2}, {2, 2000}, {1500, 1000}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int columns = 1; columns < 40; columns += 19) {
+            cr_image photo = new_image(sizes[i][0], sizes[i][1], 0xff0000);
+            const cr_geometry g = {photo.w, photo.h, photo.w, photo.h, 0, 0, photo.w, photo.h};
+            float *map = zeros((size_t)(photo.w * photo.h), sizeof *map);
+            cr_sheet *sheet = cr_sheet_create(&photo, &g, 2, columns, 0.5f, grey(), NULL);
+            assert_non_null(sheet);
+            for (int column = 0; column < columns; column++)
+                assert_true(cr_sheet_overlay(sheet, 1, column, map, "layer4.1.relu_1", NULL));
+            assert_true(cr_sheet_image(sheet)->w > 110 * columns && cr_sheet_image(sheet)->h > 150);
+            cr_sheet_free(sheet);
+            free(map);
+            cr_image_free(&photo);
+        }
+}
+
+static void test_sheet_refuses(void **state)
+{
+    (void)state;
+    cr_image photo = new_image(4, 2, 0);
+    cr_error err;
+    assert_null(cr_sheet_create(&photo, &middle, 1000, 1000, 0.5f, grey(), &err));
+    check_message(&err, "too large", NULL);
+    cr_sheet *sheet = cr_sheet_create(&photo, &middle, 1, 1, 2, grey(), &err);
+    assert_false(cr_sheet_overlay(sheet, 0, 0, middle_map, "", &err));
+    check_message(&err, "alpha", NULL);
+    cr_sheet_free(sheet);
+    cr_sheet_free(NULL);
+    cr_image_free(&photo);
+}
+
 /* ---- text ---- */
 
 static void test_text_replaces_what_it_lacks(void **state)
@@ -286,6 +372,10 @@ int main(void)
         cmocka_unit_test(test_overlay_refuses_alpha),
         cmocka_unit_test(test_panel_holds_all_three),
         cmocka_unit_test(test_panel_of_any_size),
+        cmocka_unit_test(test_sheet_holds_all),
+        cmocka_unit_test(test_sheet_colors),
+        cmocka_unit_test(test_sheet_of_any_size),
+        cmocka_unit_test(test_sheet_refuses),
         cmocka_unit_test(test_text_replaces_what_it_lacks),
         cmocka_unit_test(test_every_glyph_draws),
         cmocka_unit_test(test_text_is_clipped),

@@ -550,6 +550,46 @@ def test_panel(run, files, tmp_path):
     assert width > 3 * 130 and height > 90 and width > height
 
 
+def sheet_cells(picture, rows, columns):
+    """The pictures on a sheet of up to three columns of 130x90 photographs, (rows, columns + 1) of them."""
+    sheet = np.asarray(Image.open(picture))
+    w, h, gap = 336, 233, 21
+    tops = np.diff((sheet[:, gap] < 250).any(1).astype(int), prepend=0)
+    tops = [y for y in np.flatnonzero(tops > 0) if (sheet[y:y + h, gap] < 250).any(1).all()]
+    assert len(tops) == rows
+    return np.array([[sheet[y:y + h, gap + i * (w + gap):][:, :w] for i in range(columns + 1)] for y in tops])
+
+
+def test_sheet_of_layers_has_each_layers_own_map(run, files, tmp_path):
+    common = ["--weights", files("net.bin"), files("photo.png"), "--sheet", "--alpha", 0.6]
+    run(*common, "--class", "6,3", "--method", "gradcam,layercam,fullgrad", "--layer", "layer1,layer3", "-o", "all.png")
+    every = sheet_cells(tmp_path / "all.png", 6, 2)
+    assert (every[1:, 0] == every[0, 0]).all()
+    for k, index in enumerate((6, 3)):
+        for m, method in enumerate(("gradcam", "layercam")):
+            for i, layer in enumerate(("layer1", "layer3")):
+                run(*common, "--class", index, "--method", method, "--layer", layer, "-o", "one.png")
+                one = sheet_cells(tmp_path / "one.png", 1, 1)
+                assert np.array_equal(one[0, 1], every[3 * k + m, 1 + i])
+        run(*common, "--class", index, "--method", "fullgrad", "-o", "one.png")
+        assert np.array_equal(sheet_cells(tmp_path / "one.png", 1, 1)[0, 1], every[3 * k + 2, 1])
+        assert (every[3 * k + 2, 2] == 255).all()
+
+
+def test_sheet_of_methods(run, run_json, files, tmp_path):
+    common = ["--weights", files("net.bin"), files("photo.png"), "--sheet", "--class", "top1,top2"]
+    report = run_json(*common, "--method", "gradcam,layercam", "--save-map", "m.npy")
+    assert [m["picture"] for m in report["images"][0]["maps"]] == [None] * 4
+    assert report["images"][0]["sheet"] == "photo_sheet.png"
+    assert sorted(os.listdir(tmp_path)) == ["m.npy", "photo_sheet.png"]
+    assert np.load(tmp_path / "m.npy").shape == (2, 2, 64, 64)
+    cells = sheet_cells(tmp_path / "photo_sheet.png", 2, 2)
+    (tmp_path / "out").mkdir()
+    assert len({cell.tobytes() for cell in cells.reshape(6, -1)}) == 5
+    text = run(*common, files("wide.png"), "-o", "out/")
+    assert "contact sheet written to out/wide_sheet.png" in text and len(os.listdir(tmp_path / "out")) == 2
+
+
 def test_output_names(run_json, files, tmp_path):
     def picture(*options):
         return run_json("--weights", files("net.bin"), files("photo.png"), *options)["images"][0]["maps"][0]["picture"]
@@ -704,6 +744,9 @@ def test_list_layers_of_a_file(run_json, files):
      ["--weights", "NET", "PHOTO", "--no-crop", "--resize", "50", "--size", "40"]),
     (["--gray", "no effect", "--tensor"], ["--weights", "NET", "--tensor", "t.npy", "--gray"]),
     (["--panel", "no effect", "--tensor"], ["--weights", "NET", "--tensor", "t.npy", "--panel"]),
+    (["--sheet", "no effect", "--tensor"], ["--weights", "NET", "--tensor", "t.npy", "--sheet"]),
+    (["--panel and --sheet", "leave one"], ["--weights", "NET", "--panel", "--sheet", "PHOTO"]),
+    (["--aug-smooth", "--sheet", "one --layer"], ["--weights", "NET", "--aug-smooth", "--sheet", "--layer", "a,b", "PHOTO"]),
     (["--colormap", "-o"], ["--weights", "NET", "--tensor", "t.npy", "--colormap", "jet"]),
     (["--tensor", "no picture", "photo.png"], ["--weights", "NET", "--tensor", "t.npy", "photo.png"]),
     (["--list-layers", "no picture", "photo.png"], ["--weights", "NET", "--list-layers", "photo.png"]),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "camrun.h"
+#include "contact.h"
 #include "interrupt.h"
 #include "output.h"
 #include "program.h"
@@ -151,14 +152,27 @@ static bool color_map(cr_image *out, const float *map, int w, int h, const cr_co
     return true;
 }
 
-/* For a panel. */
-static void describe(char *caption, size_t size, const run *r, const cr_explanation *result, int class_index,
-                     float probability)
+/* The class in a picture's title. */
+static void describe_class(char *title, size_t size, const run *r, int class_index, float probability)
 {
-    char title[200];
-    cr_class_title(title, sizeof title, &r->network.labels, class_index);
-    snprintf(caption, size, "%s for %s (%.1f %%) at %s%s", result->method->title, title, 100 * (double)probability,
+    char name[200];
+    cr_class_title(name, sizeof name, &r->network.labels, class_index);
+    snprintf(title, size, "%s (%.1f %%)", name, 100 * (double)probability);
+}
+
+/* For a panel. */
+static void describe(char *caption, size_t size, const run *r, const cr_explanation *result, const char *class_title)
+{
+    snprintf(caption, size, "%s for %s at %s%s", result->method->title, class_title,
              r->network.net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "");
+}
+
+static bool write_png(const cr_image *picture, const char *path, cr_error *err)
+{
+    interrupt_hold();
+    bool ok = cr_image_write_png(picture, path, err);
+    interrupt_release();
+    return ok;
 }
 
 static bool write_picture(const run *r, const subject *s, const float *map, const char *caption, const char *path,
@@ -175,9 +189,7 @@ static bool write_picture(const run *r, const subject *s, const float *map, cons
         ok = cr_picture_panel(&picture, s->photo, map, &s->geometry, o->alpha, colormap, caption, err);
     else
         ok = cr_picture_overlay(&picture, s->photo, map, &s->geometry, o->alpha, colormap, err);
-    interrupt_hold();
-    ok = ok && cr_image_write_png(&picture, path, err);
-    interrupt_release();
+    ok = ok && write_png(&picture, path, err);
     cr_image_free(&picture);
     return ok;
 }
@@ -238,6 +250,8 @@ typedef struct batch {
     char (*paths)[PATH_SIZE];   /* (n, n_targets, n_methods) */
     float *saved_maps;          /* its part of run.maps, or NULL */
     float *saved_raws;          /* its part of run.raws, or NULL */
+    contact sheet;              /* with --sheet; its one picture's */
+    char sheet_path[PATH_SIZE];
 } batch;
 
 static bool allocate_batch(batch *b, const run *r, int n)
@@ -259,6 +273,7 @@ static void free_batch(batch *b)
     free(b->maps);
     free(b->ranges);
     free(b->paths);
+    contact_free(&b->sheet);
 }
 
 /* Makes room for the batch in the arrays to be saved; its logits are there already. */
@@ -281,6 +296,18 @@ static bool grow_stacks(run *r, batch *b, cr_error *err)
         memcpy(logits, e->logits, (size_t)b->n * (size_t)r->network.net->classes * sizeof *logits);
     }
     return true;
+}
+
+static bool begin_sheet(const run *r, batch *b, cr_error *err)
+{
+    return !r->o->sheet || contact_begin(&b->sheet, r->o, b->subject->photo, &b->subject->geometry, r->n_targets,
+                                         r->n_layers, err);
+}
+
+static bool write_sheet(const run *r, batch *b, cr_error *err)
+{
+    return !r->o->sheet || (output_path(b->sheet_path, r->o, b->subject->source, NULL, -1, -1, NULL, err) &&
+                            write_png(cr_sheet_image(b->sheet.sheet), b->sheet_path, err));
 }
 
 /* What is to be told, saved and drawn of method m's map of image i for target k, which the explainer has just made. */
@@ -313,9 +340,12 @@ static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
 
     if (!b->subject->photo && !o->output)
         return true;
-    char caption[400];
-    describe(caption, sizeof caption, r, result, b->classes[i],
-             b->probabilities[i * r->network.net->classes + b->classes[i]]);
+    char title[240], caption[400];
+    describe_class(title, sizeof title, r, b->classes[i],
+                   b->probabilities[i * r->network.net->classes + b->classes[i]]);
+    if (o->sheet)
+        return contact_add(&b->sheet, e, k, m, title, err);
+    describe(caption, sizeof caption, r, result, title);
     bool several = r->n_targets > 1;
     facts->picture = b->paths[at];
     return output_path(b->paths[at], o, b->subject->source, result->method, b->n > 1 ? i : -1,
@@ -361,7 +391,7 @@ static bool explain_batch(run *r, const subject *s, const float *x, int n, int h
     bool ok = allocate_batch(&b, r, n) || no_memory(err);
     if (ok)
         cr_softmax(b.probabilities, e->logits, n, r->network.net->classes);
-    ok = ok && grow_stacks(r, &b, err) && explain_targets(r, &b, err);
+    ok = ok && grow_stacks(r, &b, err) && begin_sheet(r, &b, err) && explain_targets(r, &b, err) && write_sheet(r, &b, err);
     for (int i = 0; ok && i < n; i++) {
         size_t logits = (size_t)i * (size_t)r->network.net->classes;
         image_facts facts = {
@@ -369,7 +399,7 @@ static bool explain_batch(run *r, const subject *s, const float *x, int n, int h
             .photo_w = s->photo ? s->photo->w : 0, .photo_h = s->photo ? s->photo->h : 0,
             .explainer = e, .logits = e->logits + logits, .probabilities = b.probabilities + logits,
             .plan_ms = plan_ms, .forward_ms = forward_ms, .scores_ms = scores_ms,
-            .maps = b.maps + i * b.n_maps, .n_maps = b.n_maps,
+            .maps = b.maps + i * b.n_maps, .n_maps = b.n_maps, .sheet = r->o->sheet ? b.sheet_path : NULL,
         };
         report_image(&r->report, &facts);
     }

@@ -29,10 +29,10 @@ const char *const options_help =
     "         --no-crop  keep the whole picture        --gray  drop the colours\n"
     "         --tensor F.npy  a ready (N,C,H,W) float32 input in place of pictures\n"
     "Output   -o PATH    file, or folder for several     (default: PICTURE_METHOD.png, here)\n"
-    "         --panel  picture, map and overlay          --alpha 0..1  weight of the map's colours (0.5)\n"
-    "         --colormap jet|viridis|turbo|grey          --json  the report for programs\n"
+    "         --panel  picture, map and overlay          --sheet  all maps in one, each layer its own\n"
+    "         --alpha 0..1  weight of the colours (0.5)  --colormap jet|viridis|turbo|grey\n"
     "         --save-map F.npy  in [0,1], input size     --save-raw F.npy  signed, layer size\n"
-    "         --save-logits F.npy\n"
+    "         --save-logits F.npy                        --json  the report for programs\n"
     "Other    --list-methods  --list-layers  --timing [--repeat N]  --threads N  --direct (no Winograd)\n"
     "         --help  --version\n"
     "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line is.\n";
@@ -103,6 +103,7 @@ static const option table[] = {
     {"tensor", 0, set_text, FIELD(tensor), EXPLAIN_TENSOR, 0, 0},
     {"output", 'o', set_text, FIELD(output), EXPLAIN, 0, 0},
     {"panel", 0, set_flag, FIELD(panel), EXPLAIN_PICTURES, 0, 0},
+    {"sheet", 0, set_flag, FIELD(sheet), EXPLAIN_PICTURES, 0, 0},
     {"alpha", 0, set_fraction, FIELD(alpha), EXPLAIN_PICTURES, 0, 0},
     {"colormap", 0, set_colormap, FIELD(colormap), EXPLAIN, 0, 0},
     {"save-map", 0, set_text, FIELD(save_map), EXPLAIN, 0, 0},
@@ -193,6 +194,15 @@ static bool has_comma(const text_list *list)
     return list->n > 1 || (list->n == 1 && strchr(list->items[0], ','));
 }
 
+static bool check_sheet(const options *o, cr_error *err)
+{
+    if (o->sheet && o->panel)
+        return cr_fail(err, "--panel and --sheet are two kinds of picture: leave one of them out");
+    if (o->sheet && o->aug_smooth && has_comma(&o->layers))
+        return cr_fail(err, "--aug-smooth smooths the average of several layers, and --sheet shows each: name one --layer");
+    return true;
+}
+
 static bool check(const options *o, const bool *given, cr_error *err)
 {
     static const char *const with[] = {[EXPLAIN_PICTURES] = "pictures", [EXPLAIN_TENSOR] = "--tensor",
@@ -218,7 +228,7 @@ static bool check(const options *o, const bool *given, cr_error *err)
         return cr_fail(err, "--save-raw saves one layer's map (those of several differ in size): name one --layer");
     if (o->colormap && o->task == EXPLAIN_TENSOR && !o->output)
         return cr_fail(err, "--colormap has no effect: with --tensor, pictures are written only where -o says so");
-    return check_methods(o, err) && (!o->output || check_output_name(o->output, err)) && check_files(o, err);
+    return check_methods(o, err) && check_sheet(o, err) && (!o->output || check_output_name(o->output, err)) && check_files(o, err);
 }
 
 /* ---- the whole ---- */

@@ -37,7 +37,7 @@ typedef struct options {
     const char *output, *save_map, *save_raw, *save_logits;
     float alpha;
     const cr_colormap *colormap;
-    bool panel, json, timing, direct;
+    bool panel, sheet, json, timing, direct;
     int repeat, seed;
 } options;
 

@@ -56,12 +56,12 @@ bool output_path(char path[PATH_SIZE], const options *o, const char *source, con
         const char *folder = o->output ? o->output : "";
         const char *slash = *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
         length = snprintf(stem, sizeof stem, "%s%s%.*s_%s", folder, slash, (int)stem_length(source_name), source_name,
-                          method->name);
+                          method ? method->name : "sheet");
     } else {
         size_t before = (size_t)(base_name(o->output) - o->output);
         size_t kept = before + stem_length(o->output + before);
         extension = o->output + kept;
-        bool several = o->methods.n > 1;
+        bool several = method && o->methods.n > 1;
         length = snprintf(stem, sizeof stem, "%.*s%s%s", (int)kept, o->output, several ? "_" : "",
                           several ? method->name : "");
     }
@@ -101,14 +101,14 @@ bool output_check(const options *o, cr_error *err)
     if (o->output && n > 1 && !is_folder(o->output))
         return cr_fail(err, "-o: %d pictures need a folder: expected one that exists or a name with a slash behind it, "
                        "found '%.200s'", n, o->output);
-    const int methods = o->methods.n;
+    const int methods = o->sheet ? 1 : o->methods.n;
     n *= methods;
     planned *all = calloc((size_t)n + 1, sizeof *all);
     bool ok = all || cr_fail(err, "out of memory");
     for (int i = 0; ok && i < n; i++) {
         char path[PATH_SIZE];
         const char *source = o->images.items[i / methods];
-        ok = output_path(path, o, source, o->methods.items[i % methods], -1, -1, NULL, err);
+        ok = output_path(path, o, source, o->sheet ? NULL : o->methods.items[i % methods], -1, -1, NULL, err);
         if (ok && same_file(path, source))
             ok = cr_fail(err, "-o: '%.200s' is the picture itself: it would be lost", path);
         all[i] = (planned){ok ? strdup(path) : NULL, source};

@@ -11,7 +11,8 @@ enum { PATH_SIZE = 4096 };
  * same file, and none replaces the picture it is made of. */
 bool output_check(const options *o, cr_error *err);
 
-/* The path for one picture made from source: -o, or SOURCE_METHOD.png in the current folder or in the folder -o names.
+/* The path for one picture made from source: -o, or SOURCE_METHOD.png in the current folder or in the folder -o names;
+ * without a method, that is for a sheet, SOURCE_sheet.png.
  * Suffixes tell apart several made from one source: _METHOD where -o names a file and there are several methods, _INDEX
  * unless index is negative (an image of a batch), and _CLASS_NAME unless class_index is negative (name may be NULL). */
 bool output_path(char path[PATH_SIZE], const options *o, const char *source, const cr_method *method, int index,

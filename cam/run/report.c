@@ -45,6 +45,13 @@ static void text_top(const report *r, const image_facts *image)
     }
 }
 
+static void text_written(const report *r, const char *path)
+{
+    fputs(" written to ", r->out);
+    put_printable(r->out, path);
+    putc('\n', r->out);
+}
+
 static void text_map(const report *r, const image_facts *image, const map_facts *map)
 {
     const run_facts *run = r->run;
@@ -63,9 +70,8 @@ static void text_map(const report *r, const image_facts *image, const map_facts 
     if (map->result->method->needs & CR_NEEDS_ABLATED && image->logits[map->class_index] < 0)
         fputs("  the logit is below zero, which by the method's formula turns the map over\n", r->out);
     if (map->picture) {
-        fputs("  written to ", r->out);
-        put_printable(r->out, map->picture);
-        putc('\n', r->out);
+        putc(' ', r->out);
+        text_written(r, map->picture);
     }
 }
 
@@ -105,6 +111,10 @@ static void text_image(const report *r, const image_facts *image)
     text_top(r, image);
     for (int i = 0; i < image->n_maps; i++)
         text_map(r, image, &image->maps[i]);
+    if (image->sheet) {
+        fputs("contact sheet", r->out);
+        text_written(r, image->sheet);
+    }
     if (image->index <= 0) /* a batch is timed as one */
         text_times(r, image);
 }
@@ -242,6 +252,7 @@ static void json_image(report *r, const image_facts *image)
     for (int i = 0; i < image->n_maps; i++)
         json_map(r, image, &image->maps[i]);
     json_close(j, ']');
+    json_text(j, "sheet", image->sheet);
     if (image->plan_ms >= 0)
         json_double(j, "plan_ms", image->plan_ms);
     json_double(j, "forward_ms", image->forward_ms);

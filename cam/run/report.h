@@ -48,6 +48,7 @@ typedef struct image_facts {
     double scores_ms;              /* the forwards for every channel; negative where no method needs them */
     const map_facts *maps;
     int n_maps;
+    const char *sheet;             /* path; NULL where none is written */
 } image_facts;
 
 /* About the end. */
