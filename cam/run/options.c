@@ -1,15 +1,12 @@
-/* options.c - the table of options, the readers of values only camrun has, and the checks of what goes together. */
+/* options.c - the table of options, and the checks of what goes together. */
 #include "options.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "nearest.h"
 
 const char *const options_help =
     "camrun shows which part of a picture made a convolutional network give its answer.\n"
@@ -36,53 +33,6 @@ const char *const options_help =
     "Other    --list-methods  --list-layers  --timing [--repeat N]  --threads N  --direct (no Winograd)\n"
     "         --help  --version\n"
     "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line is.\n";
-
-/* ---- values ---- */
-
-static bool add_method(method_list *list, const char *name, cr_error *err)
-{
-    const cr_method *method = cr_method_find(name, err);
-    for (int i = 0; method && i < list->n; i++)
-        if (list->items[i] == method)
-            return cr_fail(err, "method %s is named twice", name);
-    if (method && list->n == (int)(sizeof list->items / sizeof list->items[0]))
-        return cr_fail(err, "more than %d methods", list->n);
-    if (method)
-        list->items[list->n++] = method;
-    return method != NULL;
-}
-
-static bool add_methods(void *field, const char *text, const option *o, cr_error *err)
-{
-    (void)o;
-    bool ok = true;
-    for (const char *item = text, *end; ok && item; item = *end ? end + 1 : NULL) {
-        char name[64];
-        end = item + strcspn(item, ",");
-        snprintf(name, sizeof name, "%.*s", (int)(end - item), item);
-        ok = *name ? add_method(field, name, err)
-                   : cr_fail(err, "a method is missing: expected names with commas between, found '%.60s'", text);
-    }
-    return ok;
-}
-
-static bool set_colormap(void *field, const char *text, const option *o, cr_error *err)
-{
-    (void)o;
-    *(const cr_colormap **)field = cr_colormap_find(text, err);
-    return *(const cr_colormap **)field != NULL;
-}
-
-static bool set_fraction(void *field, const char *text, const option *o, cr_error *err)
-{
-    (void)o;
-    const char *end = text;
-    float value;
-    if (!read_number(&end, &value) || *end || !(value >= 0 && value <= 1))
-        return cr_fail(err, "expected a number from 0 to 1, found '%.60s'", text);
-    *(float *)field = value;
-    return true;
-}
 
 /* ---- the table ---- */
 

@@ -4,10 +4,9 @@
 #ifndef CAMRUN_OPTIONS_H
 #define CAMRUN_OPTIONS_H
 
-#include "colormap.h"
 #include "command_line.h"
-#include "methods.h"
 #include "network.h"
+#include "values.h"
 
 /* What the program is to do; an option that has no part in it is refused, not ignored. */
 typedef enum task {
@@ -18,12 +17,6 @@ typedef enum task {
     SHOW_HELP = 16,
     SHOW_VERSION = 32,
 } task;
-
-/* Without --method: the default. No method twice. */
-typedef struct method_list {
-    int n;
-    const cr_method *items[32];
-} method_list;
 
 /* A text that is not given is NULL, a number 0. */
 typedef struct options {
