@@ -132,13 +132,23 @@ bool cr_net_check_finite(const cr_net *net, cr_error *err);
 
 /* ---- plan ---- */
 
+/* What a ReLU y = max(x, 0) makes of the gradient dy behind it. */
+typedef enum cr_relu_rule {
+    CR_RELU_PLAIN,  /* dx = dy [y > 0]: the derivative */
+    CR_RELU_GUIDED, /* dx = dy [y > 0] [dy > 0]: guided backpropagation (Springenberg et al., arXiv:1412.6806) */
+    CR_RELU_DECONV, /* dx = dy [dy > 0]: the deconvolutional network (Zeiler & Fergus, arXiv:1311.2901) */
+} cr_relu_rule;
+
 typedef struct cr_request {
     int n, h, w;                /* batch and size of the network's input */
     int start;                  /* the node whose value is given to a forward, which runs what comes behind it; 0: the input */
-    const int *keep;            /* nodes whose values will be read; the last node always can be */
+    int end;                    /* the node where a forward ends and a backward begins; 0: the last. What it does not depend
+                                   on is neither planned nor run */
+    const int *keep;            /* nodes whose values will be read; the end always can be */
     int n_keep;
     const int *grad;            /* nodes whose gradients will be read */
     int n_grad;
+    cr_relu_rule relu;          /* of all ReLUs, in the backward */
     bool direct;                /* no Winograd: every convolution sums in the order of its formula */
     bool train;                 /* batchnorm normalises by the batch's own statistics, and dropout drops */
     const bool *param_grad;     /* [net->n_params]: parameters whose gradients will be read; NULL: none. Running
@@ -154,7 +164,7 @@ void cr_plan_free(cr_plan *plan);
 /* To be called where the values of bound parameters have changed since the plan was made or last updated (an optimiser's
  * step), before the next forward: lays them out for the kernels again. */
 void cr_plan_update(cr_plan *plan);
-/* (C,H,W) of a node under this plan; (F,1,1) behind a flatten. */
+/* (C,H,W) of a node under this plan; (F,1,1) behind a flatten; (0,0,0) behind the end. */
 void cr_plan_shape(const cr_plan *plan, int node, int dim[3]);
 size_t cr_plan_arena_bytes(const cr_plan *plan);
 size_t cr_plan_packed_bytes(const cr_plan *plan); /* weights re-laid for the kernels */
@@ -173,8 +183,9 @@ void cr_tape_seed(cr_tape *tape, uint64_t seed);
 bool cr_tape_give(cr_tape *tape, int node, const float *value, cr_error *err);
 /* x: (N,C,H,W), the value of the request's start. */
 void cr_tape_forward(cr_tape *tape, const float *x);
-/* After a forward; any number of times. seed: the gradient of the scalar that is explained with respect to the last
- * node, in that node's shape: (N,classes), with one 1 per image for "this image's logit c". */
+/* After a forward; any number of times. seed: the gradient of the scalar that is explained with respect to the request's
+ * end, in that node's shape. At the last node that is (N,classes), with one 1 per image for "this image's logit c"; at a
+ * feature map (N,C,H,W), with 1/(H*W) all over channel k for "the mean activation of channel k". */
 bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err);
 /* Copy a node's value or gradient, (N,C,H,W), to out. Reading what the plan was not asked to keep is an error. */
 bool cr_tape_value(const cr_tape *tape, int node, float *out, cr_error *err);

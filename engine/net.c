@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "builder.h"
+#include "plan.h"
 
 static const char *const op_names[CR_OP_COUNT] = {
     [CR_INPUT] = "input",     [CR_CONV2D] = "conv2d",   [CR_BATCHNORM] = "batchnorm",
@@ -297,12 +298,12 @@ static int64_t window_positions(const cr_node *n, int axis, int size)
     return span < 0 ? 0 : span / n->stride[axis] + 1;
 }
 
-bool cr_net_shapes(const cr_net *net, int h, int w, int (*dims)[3], cr_error *err)
+bool net_shapes_to(const cr_net *net, int last, int h, int w, int (*dims)[3], cr_error *err)
 {
     enum { MAX_SIDE = 1 << 15 };
     if (h < 1 || w < 1 || h > MAX_SIDE || w > MAX_SIDE)
         return cr_fail(err, "%s: expected an input of 1 to %d pixels a side, found %dx%d (WxH)", net->arch, MAX_SIDE, w, h);
-    for (int i = 0; i < net->n_nodes; i++) {
+    for (int i = 0; i <= last; i++) {
         const cr_node *n = &net->nodes[i];
         const int *x = n->op == CR_INPUT ? (const int[]){n->channels, h, w} : dims[n->in[0]];
         int64_t out[2] = {x[1], x[2]};
@@ -331,6 +332,11 @@ bool cr_net_shapes(const cr_net *net, int h, int w, int (*dims)[3], cr_error *er
         dims[i][2] = (int)out[1];
     }
     return true;
+}
+
+bool cr_net_shapes(const cr_net *net, int h, int w, int (*dims)[3], cr_error *err)
+{
+    return net_shapes_to(net, net->n_nodes - 1, h, w, dims, err);
 }
 
 static int64_t param_count(const cr_param *p)

@@ -73,31 +73,40 @@ void relu_forward(const cr_plan *plan, const step *s, float *arena)
             plan->k->relu(row_at(arena, y, i, j), row_at(arena, x, i, j), r.count);
 }
 
-void mask_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, const tensor *y, float *arena)
+/* One row that adds: dx += what the rule lets through. */
+static void add_through_relu(float *dx, const float *dy, const float *y, int count, cr_relu_rule rule)
 {
-    const rows r = rows_of(plan, dx);
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < r.rows; i++)
-        for (int j = 0; j < r.blocks; j++)
-            plan->k->relu_mask(row_at(arena, dx, i, j), row_at(arena, dy, i, j), row_at(arena, y, i, j), r.count);
+    for (int i = 0; i < count; i++) {
+        const bool open = rule == CR_RELU_DECONV || y[i] > 0.0f;
+        const bool stops = rule != CR_RELU_PLAIN && dy[i] < 0.0f;
+        dx[i] += open && !stops ? dy[i] : 0.0f;
+    }
 }
 
-void relu_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
+void relu_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, const tensor *y, bool first, float *arena)
 {
-    const tensor *dx = &plan->grad[s->x], *y = &plan->value[s->last];
-    if (s->first_x) {
-        mask_gradient(plan, dx, dy, y, arena);
-        return;
-    }
+    const cr_relu_rule rule = plan->relu;
     const rows r = rows_of(plan, dx);
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < r.rows; i++)
         for (int j = 0; j < r.blocks; j++) {
             float *to = row_at(arena, dx, i, j);
-            const float *from = row_at(arena, dy, i, j), *sign = row_at(arena, y, i, j);
-            for (int k = 0; k < r.count; k++)
-                to[k] += sign[k] > 0.0f ? from[k] : 0.0f;
+            const float *from = row_at(arena, dy, i, j);
+            const float *sign = rule == CR_RELU_DECONV ? NULL : row_at(arena, y, i, j);
+            if (!first) {
+                add_through_relu(to, from, sign, r.count, rule);
+                continue;
+            }
+            if (sign)
+                plan->k->relu_mask(to, from, sign, r.count);
+            if (rule != CR_RELU_PLAIN)
+                plan->k->relu(to, sign ? to : from, r.count);
         }
+}
+
+void relu_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
+{
+    relu_gradient(plan, &plan->grad[s->x], dy, &plan->value[s->last], s->first_x, arena);
 }
 
 /* ---- add ---- */

@@ -119,8 +119,9 @@ void add_backward(const cr_plan *plan, const step *s, const tensor *dy, float *a
 void flatten_forward(const cr_plan *plan, const step *s, float *arena);
 void flatten_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 
-/* dx = dy where y > 0, else 0; dx may be dy. All three have the same shape. */
-void mask_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, const tensor *y, float *arena);
+/* A ReLU's backward by the plan's rule: writes dx, which may be dy, or adds to it where it is not the first to write. All
+ * three have the same shape; y is not read where the rule is CR_RELU_DECONV. */
+void relu_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, const tensor *y, bool first, float *arena);
 /* dx = dy, or dx += dy where it is not the first to write. */
 void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool first, float *arena);
 void zero_halo(const cr_plan *plan, const tensor *t, float *arena);

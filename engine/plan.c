@@ -41,6 +41,9 @@ static bool read_param_grads(cr_plan *plan, const bool *wanted, cr_error *err)
             if (wanted[param] && i <= plan->start)
                 return cr_fail(err, "%s: %s has no gradient: runs start at %s, behind it", net->arch, net->params[param].name,
                                net->nodes[plan->start].name);
+            if (wanted[param] && !plan->used[i])
+                return cr_fail(err, "%s: %s has no gradient: runs end at %s, which does not depend on it", net->arch,
+                               net->params[param].name, net->nodes[plan->end].name);
             if (wanted[param] && p >= 2)
                 return cr_fail(err, "%s: %s is a running statistic, which has no gradient", net->arch, net->params[param].name);
             if (wanted[param])
@@ -55,26 +58,35 @@ static bool read_param_grads(cr_plan *plan, const bool *wanted, cr_error *err)
     return true;
 }
 
-static bool read_start(cr_plan *plan, int start, cr_error *err)
+/* Where runs start and end, and which nodes lie between. */
+static bool read_span(cr_plan *plan, int start, int end, cr_error *err)
 {
     const cr_net *net = plan->net;
     if (start < 0 || start >= net->n_nodes - 1)
         return cr_fail(err, "%s: expected runs to start at one of the nodes 0 to %d, found %d", net->arch, net->n_nodes - 2,
                        start);
+    if (end < 0 || end >= net->n_nodes)
+        return cr_fail(err, "%s: expected runs to end at one of the nodes 0 to %d, found %d", net->arch, net->n_nodes - 1, end);
     plan->start = plan->source[start];
-    plan->given[plan->start] = true;
-    for (int i = plan->start + 1; i < net->n_nodes; i++)
-        for (int side = 0; side < 2; side++)
-            if (net->nodes[i].in[side] >= 0 && net->nodes[i].in[side] <= plan->start)
-                plan->given[plan->source[net->nodes[i].in[side]]] = true;
+    plan->end = plan->source[end ? end : net->n_nodes - 1];
+    plan->given[plan->start] = plan->used[plan->end] = true;
+    for (int i = plan->end; i > plan->start; i--)
+        for (int side = 0; plan->used[i] && side < 2; side++) {
+            const int in = net->nodes[i].in[side] < 0 ? -1 : plan->source[net->nodes[i].in[side]];
+            if (in >= 0)
+                plan->used[in] = true;
+            if (in >= 0 && in < plan->start)
+                plan->given[in] = true;
+        }
+    if (plan->end <= plan->start || !plan->used[plan->start])
+        return cr_fail(err, "%s: runs cannot end at %s: it does not depend on %s, where they start", net->arch,
+                       net->nodes[plan->end].name, net->nodes[plan->start].name);
     return true;
 }
 
 static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
 {
     const cr_net *net = plan->net;
-    if (!read_start(plan, r->start, err))
-        return false;
     const struct {
         const int *nodes;
         int count;
@@ -89,14 +101,19 @@ static bool read_request(cr_plan *plan, const cr_request *r, cr_error *err)
             if (node <= plan->start && !plan->given[node])
                 return cr_fail(err, "%s: nothing is known of %s: runs start at %s, behind it", net->arch,
                                net->nodes[node].name, net->nodes[plan->start].name);
+            if (!plan->used[node])
+                return cr_fail(err, "%s: nothing is known of %s: runs end at %s, which does not depend on it", net->arch,
+                               net->nodes[node].name, net->nodes[plan->end].name);
             lists[l].wanted[node] = true;
         }
-    plan->kept[plan->source[net->n_nodes - 1]] = true;
-    for (int i = 0; i < net->n_params; i++)
-        if (!net->params[i].data)
-            return cr_fail(err, "%s: no weights are bound to %s", net->arch, net->params[i].name);
-    for (int i = 0; i < net->n_nodes; i++) {
+    plan->kept[plan->end] = true;
+    for (int i = plan->start + 1; i <= plan->end; i++) {
         const cr_node *n = &net->nodes[i];
+        if (!plan->used[i])
+            continue;
+        for (int p = 0; p < n->n_params; p++)
+            if (!net->params[n->param + p].data)
+                return cr_fail(err, "%s: no weights are bound to %s", net->arch, net->params[n->param + p].name);
         if (n->op == CR_MAXPOOL && n->kernel[0] * n->kernel[1] > 256)
             return cr_fail(err, "%s: expected a max-pool window of at most 256 elements, found %dx%d", n->name,
                            n->kernel[0], n->kernel[1]);
@@ -125,7 +142,7 @@ static int sole_reader(const cr_plan *plan, int node)
     for (int i = node + 1; i < plan->net->n_nodes; i++)
         for (int side = 0; side < 2; side++) {
             int in = plan->net->nodes[i].in[side];
-            if (in < 0 || plan->source[in] != node || plan->source[i] != i)
+            if (in < 0 || plan->source[in] != node || plan->source[i] != i || !plan->used[i])
                 continue;
             if (reader >= 0)
                 return -1;
@@ -161,7 +178,8 @@ static step make_step(const cr_plan *plan, int node, bool *fused)
         fused[next] = true;
         next = sole_reader(plan, s.last);
     }
-    if (next >= 0 && nodes[next].op == CR_RELU) {
+    const bool knows_rule = nodes[node].op != CR_BATCHNORM || plan->relu == CR_RELU_PLAIN; /* batchnorm.c masks by itself */
+    if (next >= 0 && nodes[next].op == CR_RELU && knows_rule) {
         s.relu = true;
         s.last = next;
         fused[next] = true;
@@ -178,7 +196,7 @@ static bool make_steps(cr_plan *plan)
     bool *ends = calloc((size_t)n_nodes, sizeof *ends);
     bool done = fused && ending && ends;
     for (int i = 0; done && i < n_nodes; i++)
-        if (!fused[i] && plan->source[i] == i && (i > plan->start || plan->given[i])) {
+        if (!fused[i] && plan->used[i] && plan->source[i] == i && (i > plan->start || plan->given[i])) {
             step s = make_step(plan, i, fused);
             ending[s.last] = s;
             ends[s.last] = true;
@@ -249,8 +267,8 @@ static void find_lifetimes(cr_plan *plan)
         if (s->add >= 0)
             extend(&plan->value[s->add], i);
         /* What a backward reads stays until the end, because a backward may run again with another seed. */
-        bool is_relu = s->relu || op == CR_RELU;
-        if (plan->kept[s->last] || (s->active && is_relu))
+        const bool reads_sign = (s->relu || op == CR_RELU) && plan->relu != CR_RELU_DECONV;
+        if (plan->kept[s->last] || (s->active && reads_sign))
             extend(&plan->value[s->last], forever);
         if (s->need_params) /* the weights' partners in a product, and what a batchnorm's statistics depend on */
             extend(&plan->value[s->x], forever);
@@ -490,9 +508,11 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
                           .threads = cr_threads(),
                           .direct = request->direct,
                           .train = request->train,
+                          .relu = request->relu,
                           .seed = {.start = 1, .end = 0}};
         plan->steps = calloc(nodes, sizeof *plan->steps);
         plan->source = calloc(nodes, sizeof *plan->source);
+        plan->used = calloc(nodes, sizeof *plan->used);
         plan->given = calloc(nodes, sizeof *plan->given);
         plan->kept = calloc(nodes, sizeof *plan->kept);
         plan->kept_grad = calloc(nodes, sizeof *plan->kept_grad);
@@ -501,7 +521,7 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         plan->param_grad = calloc((size_t)net->n_params + 1, sizeof *plan->param_grad);
         plan->shape = calloc(nodes, sizeof *plan->shape);
     }
-    if (!plan || !needed || !plan->steps || !plan->source || !plan->given || !plan->kept || !plan->kept_grad || !plan->value ||
+    if (!plan || !needed || !plan->steps || !plan->source || !plan->used || !plan->given || !plan->kept || !plan->kept_grad || !plan->value ||
         !plan->grad || !plan->param_grad || !plan->shape) {
         cr_fail(err, "%s: out of memory for the plan", net->arch);
         goto end;
@@ -510,7 +530,8 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         const bool identity = net->nodes[i].op == CR_DROPOUT && !(plan->train && net->nodes[i].p > 0.0f);
         plan->source[i] = identity ? plan->source[net->nodes[i].in[0]] : i;
     }
-    if (!cr_net_shapes(net, request->h, request->w, plan->shape, err) || !read_request(plan, request, err))
+    if (!read_span(plan, request->start, request->end, err) ||
+        !net_shapes_to(net, plan->end, request->h, request->w, plan->shape, err) || !read_request(plan, request, err))
         goto end;
     if (!make_steps(plan)) {
         cr_fail(err, "%s: out of memory for the plan's steps", net->arch);
@@ -559,6 +580,7 @@ void cr_plan_free(cr_plan *plan)
     free(plan->scales);
     free(plan->steps);
     free(plan->source);
+    free(plan->used);
     free(plan->given);
     free(plan->kept);
     free(plan->kept_grad);
@@ -571,7 +593,7 @@ void cr_plan_free(cr_plan *plan)
 
 void cr_plan_shape(const cr_plan *plan, int node, int dim[3])
 {
-    memcpy(dim, plan->shape[node], sizeof plan->shape[node]);
+    memcpy(dim, plan->shape[plan->source[node]], sizeof plan->shape[node]);
 }
 
 size_t cr_plan_arena_bytes(const cr_plan *plan)

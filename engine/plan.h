@@ -2,7 +2,7 @@
  *
  * The first steps stand for values that are given: the input's, or that of the node where runs start. Every other
  * step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], batchnorm
- * [+ residual add] [+ ReLU], or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a
+ * [+ residual add] [+ ReLU, where its backward is the plain one], or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a
  * fused step do not exist; nodes asked for by name are never inside one. A batchnorm is folded into the convolution before
  * it where neither's parameters get gradients. Outside of training dropout is the identity: its node shares its input's
  * value and gradient.
@@ -70,14 +70,17 @@ struct cr_plan {
     int threads;
     bool direct;      /* no Winograd */
     bool train;       /* what the request says; a step knows whether it means it */
+    cr_relu_rule relu;
     int n_steps;
     step *steps;
     int by_image;     /* so many of them run image by image: image n's as views[n] (by_image.c) */
     struct cr_plan *views;
     int *source;      /* per node: itself, or for dropout the node whose value it shares */
     int start;        /* the node whose value a forward is given */
+    int end;          /* the node where it ends */
+    bool *used;       /* per node: the end depends on its value */
     bool *given;      /* per node: start, and those of cr_net_crossing, which stay as they were given */
-    bool *kept;       /* per node: its value was asked for (or is the last node's) */
+    bool *kept;       /* per node: its value was asked for (or is the end's) */
     bool *kept_grad;
     tensor *value;    /* per node */
     tensor *grad;     /* per node */
@@ -89,6 +92,9 @@ struct cr_plan {
     size_t packed_size; /* floats */
     float *scales;    /* of one step's folded batchnorm, while it is packed */
 };
+
+/* net.c: cr_net_shapes of nodes 0 to `last` alone, which asks nothing of the layers behind. */
+bool net_shapes_to(const cr_net *net, int last, int h, int w, int (*dims)[3], cr_error *err);
 
 /* What a step runs; CR_INPUT where its value is given and nothing runs. */
 static inline cr_op step_op(const cr_plan *plan, const step *s)

@@ -188,6 +188,17 @@ void ref_relu_backward(float *dx, const float *dy, const float *y, int64_t count
         dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
+void ref_relu_backward_guided(float *dx, const float *dy, const float *y, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        dx[i] = y[i] > 0 && !(dy[i] < 0) ? dy[i] : 0;
+}
+
+void ref_relu_backward_deconv(float *dx, const float *dy, int64_t count)
+{
+    ref_relu_forward(dx, dy, count);
+}
+
 void ref_maxpool_forward(float *y_, uint8_t *argmax_, const float *x_, int NC, int H, int W, int OH, int OW,
                          const window *win)
 {

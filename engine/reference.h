@@ -51,6 +51,10 @@ void ref_batchnorm_train_backward(float *dx, const float *dy, const float *x, co
 void ref_relu_forward(float *y, const float *x, int64_t count);
 /* dx = dy where y > 0, else 0 */
 void ref_relu_backward(float *dx, const float *dy, const float *y, int64_t count);
+/* Guided backpropagation (Springenberg et al., arXiv:1412.6806, section 3.4): dx = dy where y > 0 and dy > 0, else 0 */
+void ref_relu_backward_guided(float *dx, const float *dy, const float *y, int64_t count);
+/* The deconvolutional network (Zeiler & Fergus, arXiv:1311.2901, section 2.1): dx = max(dy, 0) */
+void ref_relu_backward_deconv(float *dx, const float *dy, int64_t count);
 
 /* y = the largest x in the window, NaN if one is there; padding never wins. argmax: its place in the window,
  * kh * KW + kw, the first of equals. x (NC,H,W), y and argmax (NC,OH,OW). */

@@ -150,7 +150,7 @@ void tape_backward_step(cr_tape *tape, int i)
         const tensor *dz = tensor_exists(&s->masked) ? &s->masked : dy;
         if (dz != dy)
             zero_halo(plan, dz, arena);
-        mask_gradient(plan, dz, dy, &plan->value[s->last], arena);
+        relu_gradient(plan, dz, dy, &plan->value[s->last], true, arena);
         dy = dz;
     }
     if (s->need_add)
@@ -164,13 +164,13 @@ void tape_backward_step(cr_tape *tape, int i)
 bool cr_tape_backward(cr_tape *tape, const float *seed, cr_error *err)
 {
     const cr_plan *plan = tape->plan;
-    const tensor *dlogits = &plan->grad[plan->steps[plan->n_steps - 1].last];
+    const tensor *dend = &plan->grad[plan->end];
     if (!tape->has_forward)
         return cr_fail(err, "%s: a backward needs a forward before it", plan->net->arch);
-    if (!tensor_exists(dlogits))
+    if (!tensor_exists(dend))
         return cr_fail(err, "%s: this plan was asked for no gradients", plan->net->arch);
-    zero_halo(plan, dlogits, tape->arena);
-    fill(plan, dlogits, seed, tape->arena);
+    zero_halo(plan, dend, tape->arena);
+    fill(plan, dend, seed, tape->arena);
     for (int i = plan->n_steps - 1; i >= 0; i--)
         if (plan->steps[i].active)
             tape_backward_step(tape, i);

@@ -102,7 +102,12 @@ static void backward_node(const oracle *o, int i, float *dx, const float *dy, co
             ref_batchnorm_backward(dx, dy, param[0].data, o->var[i], n->eps, N, C, H * W);
         break;
     case CR_RELU:
-        ref_relu_backward(dx, dy, y, (int64_t)oracle_count(o, i));
+        if (o->relu == CR_RELU_PLAIN)
+            ref_relu_backward(dx, dy, y, (int64_t)oracle_count(o, i));
+        else if (o->relu == CR_RELU_GUIDED)
+            ref_relu_backward_guided(dx, dy, y, (int64_t)oracle_count(o, i));
+        else
+            ref_relu_backward_deconv(dx, dy, (int64_t)oracle_count(o, i));
         break;
     case CR_MAXPOOL: {
         float *largest = zeros(oracle_count(o, i), sizeof *largest);
@@ -182,7 +187,9 @@ oracle *oracle_create_for(const cr_net *net, const cr_request *request, uint64_t
                   .mean = zeros(nodes, sizeof *o->mean),
                   .var = zeros(nodes, sizeof *o->var),
                   .trains = zeros(nodes, sizeof *o->trains),
-                  .seed = seed};
+                  .seed = seed,
+                  .end = request->end ? request->end : net->n_nodes - 1,
+                  .relu = request->relu};
     cr_error err;
     if (!cr_net_shapes(net, o->H, o->W, o->shape, &err))
         fail_msg("%s", err.text);
@@ -231,11 +238,10 @@ void oracle_free(oracle *o)
 
 void oracle_backward(oracle *o, float *const *at, const float *seed)
 {
-    const int last = o->net->n_nodes - 1;
-    for (int i = 0; i < last; i++)
+    for (int i = 0; i < o->net->n_nodes; i++)
         memset(o->grad[i], 0, sizeof(float) * oracle_count(o, i));
-    memcpy(o->grad[last], seed, sizeof *seed * oracle_count(o, last));
-    for (int i = last; i > 0; i--) {
+    memcpy(o->grad[o->end], seed, sizeof *seed * oracle_count(o, o->end));
+    for (int i = o->end; i > 0; i--) {
         const cr_node *n = &o->net->nodes[i];
         const int in = n->in[0];
         float *dx = zeros(oracle_count(o, in), sizeof *dx);
@@ -304,7 +310,7 @@ void check_request(oracle *o, const cr_request *request, const float *x, const f
                    float *grad)
 {
     const cr_net *net = o->net;
-    const int last = net->n_nodes - 1;
+    const int last = o->end;
     cr_error err;
     cr_plan *plan = cr_plan_create(net, request, &err);
     if (!plan)

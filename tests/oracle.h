@@ -17,17 +17,19 @@ typedef struct oracle {
     float **mean, **var; /* per node: what a batchnorm normalised by */
     bool *trains;    /* per node: a batchnorm that does so by the batch's statistics, a dropout that drops */
     uint64_t seed;   /* of the dropouts */
+    int end;         /* where a backward begins */
+    cr_relu_rule relu;
 } oracle;
 
 /* Runs the forward for x (N,C,H,W) in evaluation mode. */
 oracle *oracle_create(const cr_net *net, int N, int H, int W, const float *x);
-/* The same in the mode that a request asks for; of it, size, train and param_grad are read. */
+/* The same in the mode that a request asks for; of it, size, end, relu, train and param_grad are read. */
 oracle *oracle_create_for(const cr_net *net, const cr_request *request, uint64_t seed, const float *x);
 void oracle_free(oracle *o);
 /* Floats in a node's value: all images. */
 size_t oracle_count(const oracle *o, int node);
 
-/* Gradients of all nodes and parameters. ReLU and max-pool are differentiated at at[input or output node], or at the oracle's own
+/* Gradients of all nodes and parameters, from the end's (seed) on; behind the end they are zero. ReLU and max-pool are differentiated at at[input or output node], or at the oracle's own
  * values where that is NULL: two correct forwards differ by rounding, so where a value is that close to the kink
  * each has its own derivative, and comparing gradients means taking both at the same point. */
 void oracle_backward(oracle *o, float *const *at, const float *seed);

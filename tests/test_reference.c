@@ -454,6 +454,10 @@ static void test_relu_by_hand(void **state)
     CHECK_EQUAL(y, {0, 0, 2, NAN, INFINITY, 0});
     ref_relu_backward(dx, (const float[]){1, 2, 3, 4, 5, 6}, y, 6);
     CHECK_EQUAL(dx, {0, 0, 3, 0, 5, 0});
+    ref_relu_backward_guided(dx, (const float[]){1, 2, 3, 4, -5, 6}, y, 6);
+    CHECK_EQUAL(dx, {0, 0, 3, 0, 0, 0});
+    ref_relu_backward_deconv(dx, (const float[]){1, -2, 3, NAN, -5, 0}, 6);
+    CHECK_EQUAL(dx, {1, 0, 3, NAN, 0, 0});
 }
 
 static void test_maxpool_by_hand(void **state)
