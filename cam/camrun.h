@@ -29,11 +29,13 @@
 #ifndef CAMRUN_H
 #define CAMRUN_H
 
+#include "channels.h"
 #include "classes.h"
 #include "colormap.h"
 #include "engine.h"
 #include "explain.h"
 #include "file.h"
+#include "grid.h"
 #include "image.h"
 #include "map.h"
 #include "metadata.h"

@@ -1,6 +1,6 @@
 /* colormap.c - the colour maps (colormap.h). Each is a list of colours at equal distances, with straight lines between.
  *
- * jet is exact: its corners lie at multiples of 1/8. viridis (van der Walt and Smith, in matplotlib under CC0) and
+ * jet, grey and bwr are exact: their corners lie at multiples of 1/8. viridis (van der Walt and Smith, in matplotlib under CC0) and
  * turbo (Mikhailov 2019) are least-squares fits to the published maps that stay within 1 of 255 of them. */
 #include "colormap.h"
 
@@ -26,6 +26,7 @@ static const cr_colormap colormaps[] = {
     0x1de8b0, 0x30f299, 0x4cf97e, 0x6bfe63, 0x8aff4c, 0xa3fd3c, 0xb8f734, 0xcced34, 0xdee037, 0xedd03a, 0xf8c03a,
     0xfdae35, 0xfe982c, 0xfc8022, 0xf56817, 0xec520e, 0xe14009, 0xd23105, 0xc12302, 0xac1701, 0x950c01, 0x7a0403}},
     {"grey", 2, {0x000000, 0xffffff}},
+    {"bwr", 3, {0x0000ff, 0xffffff, 0xff0000}},
 };
 /* clang-format on */
 

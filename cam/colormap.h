@@ -1,4 +1,5 @@
-/* colormap.h - colours for values in [0,1]: jet, viridis, turbo and grey, in 256 steps. */
+/* colormap.h - colours for values in [0,1]: jet, viridis, turbo, grey, and blue-white-red (bwr) for values
+ * with a sign, in 256 steps. */
 #ifndef CAMRUN_COLORMAP_H
 #define CAMRUN_COLORMAP_H
 

@@ -42,6 +42,12 @@ void draw_fitted(cr_image *image, double x, double y, double size, double room, 
 
 void draw_bar(cr_image *image, cr_rect bar, double size, const cr_colormap *colormap)
 {
+    static const char *const numbers[3] = {"1", "0.5", "0"};
+    draw_labelled_bar(image, bar, size, colormap, numbers);
+}
+
+void draw_labelled_bar(cr_image *image, cr_rect bar, double size, const cr_colormap *colormap, const char *const text[3])
+{
     int height = bar.y1 - bar.y0;
     for (int y = 0; y < height; y++) {
         unsigned char rgb[3];
@@ -50,7 +56,7 @@ void draw_bar(cr_image *image, cr_rect bar, double size, const cr_colormap *colo
                   (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2]);
     }
     double x = bar.x1 + 0.5 * size;
-    cr_text_draw(image, x, bar.y0 + size, size, DRAW_PALE_INK, "1");
-    cr_text_draw(image, x, bar.y0 + 0.5 * (height + size), size, DRAW_PALE_INK, "0.5");
-    cr_text_draw(image, x, bar.y1, size, DRAW_PALE_INK, "0");
+    cr_text_draw(image, x, bar.y0 + size, size, DRAW_PALE_INK, text[0]);
+    cr_text_draw(image, x, bar.y0 + 0.5 * (height + size), size, DRAW_PALE_INK, text[1]);
+    cr_text_draw(image, x, bar.y1, size, DRAW_PALE_INK, text[2]);
 }

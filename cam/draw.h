@@ -14,7 +14,9 @@ void draw_paste(cr_image *image, int left, int top, const cr_image *part);
 /* Text (text.h) no wider than `room`, with dots in place of what does not fit. */
 void draw_fitted(cr_image *image, double x, double y, double size, double room, uint32_t color, const char *text);
 
-/* The colour map from 1 at the top to 0 at the bottom, with its numbers to the right. */
+/* The colour map from 1 at the top to 0 at the bottom, with its numbers to the right; or with other texts at its top, middle
+ * and bottom. */
 void draw_bar(cr_image *image, cr_rect bar, double size, const cr_colormap *colormap);
+void draw_labelled_bar(cr_image *image, cr_rect bar, double size, const cr_colormap *colormap, const char *const text[3]);
 
 #endif

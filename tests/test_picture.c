@@ -28,6 +28,7 @@ static void test_colormaps(void **state)
         {"turbo", 0, {48, 18, 59}},       {"turbo", 40, {70, 128, 246}},    {"turbo", 100, {63, 246, 138}},
         {"turbo", 128, {164, 252, 60}},   {"turbo", 200, {244, 102, 23}},   {"turbo", 255, {122, 4, 3}},
         {"grey", 0, {0, 0, 0}},           {"grey", 100, {100, 100, 100}},   {"grey", 255, {255, 255, 255}},
+        {"bwr", 0, {0, 0, 255}},             {"bwr", 51, {102, 102, 255}},      {"bwr", 255, {255, 0, 0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         unsigned char rgb[3];
@@ -56,7 +57,7 @@ static void test_colormap_edges(void **state)
     cr_colormap_rgb(jet, INFINITY, rgb);
     assert_memory_equal(rgb, end, 3);
     assert_null(cr_colormap_find("rainbow", &err));
-    check_message(&err, "rainbow", "jet, viridis, turbo, grey", NULL);
+    check_message(&err, "rainbow", "jet, viridis, turbo, grey, bwr", NULL);
 }
 
 /* ---- pictures ---- */

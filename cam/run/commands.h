@@ -4,5 +4,7 @@
 #define CAMRUN_COMMANDS_H
 
 int explain_main(int argc, char **argv);
+int features_main(int argc, char **argv);
+int filters_main(int argc, char **argv);
 
 #endif

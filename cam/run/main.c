@@ -10,6 +10,8 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"explain", explain_main},
+    {"features", features_main},
+    {"filters", filters_main},
 };
 
 int main(int argc, char **argv)

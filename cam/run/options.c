@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "picture_file.h"
 
 const char *const options_help =
     "camrun shows which part of a picture made a convolutional network give its answer.\n"
@@ -31,7 +32,7 @@ const char *const options_help =
     "         --save-map F.npy  in [0,1], input size     --save-raw F.npy  signed, layer size\n"
     "         --save-logits F.npy                        --json  the report for programs\n"
     "Other    --list-methods  --list-layers  --timing [--repeat N]  --threads N  --direct (no Winograd)\n"
-    "         --help  --version\n"
+    "         --help  --version     Other pictures: camrun filters --help, camrun features --help\n"
     "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line is.\n";
 
 /* ---- the table ---- */
@@ -78,16 +79,6 @@ static const task_option tasks[] = {
 enum { TASKS = sizeof tasks / sizeof tasks[0] };
 
 /* ---- what goes together ---- */
-
-static bool check_output_name(const char *path, cr_error *err)
-{
-    const char *slash = strrchr(path, '/');
-    const char *dot = strrchr(slash ? slash : path, '.');
-    if (dot && dot[1] && strcasecmp(dot, ".png") != 0 && strcmp(dot, "..") != 0)
-        return cr_fail(err, "-o: pictures are written as PNG: expected a name that ends in .png, or a folder's with a "
-                       "slash behind it, found '%.200s'", path);
-    return true;
-}
 
 /* No file is written twice, nor over one that is read. */
 static bool check_files(const options *o, cr_error *err)
@@ -178,7 +169,7 @@ static bool check(const options *o, const bool *given, cr_error *err)
         return cr_fail(err, "--save-raw saves one layer's map (those of several differ in size): name one --layer");
     if (o->colormap && o->task == EXPLAIN_TENSOR && !o->output)
         return cr_fail(err, "--colormap has no effect: with --tensor, pictures are written only where -o says so");
-    return check_methods(o, err) && check_sheet(o, err) && (!o->output || check_output_name(o->output, err)) && check_files(o, err);
+    return check_methods(o, err) && check_sheet(o, err) && (!o->output || picture_name_check(o->output, err)) && check_files(o, err);
 }
 
 /* ---- the whole ---- */

@@ -8,81 +8,21 @@
 #include <sys/stat.h>
 
 #include "npy.h"
+#include "picture_file.h"
 
 /* ---- names ---- */
-
-static bool is_folder(const char *path)
-{
-    struct stat info;
-    return path[strlen(path) - 1] == '/' || (stat(path, &info) == 0 && S_ISDIR(info.st_mode));
-}
-
-/* The part of a path behind its last slash. */
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* Length of name without its last extension; a leading dot begins no extension. */
-static size_t stem_length(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot && dot != name ? (size_t)(dot - name) : strlen(name);
-}
-
-/* A class name as part of a file name: "_" for what shells and file systems trip over, cut at a whole character. */
-static void file_safe(char *safe, size_t size, const char *name)
-{
-    size_t n = 0;
-    for (; name[n] && n + 1 < size; n++) {
-        unsigned char c = (unsigned char)name[n];
-        bool plain = c >= 0x80 || strchr("-+.", c) || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-        safe[n] = plain ? name[n] : '_';
-    }
-    while (name[n] && n && ((unsigned char)name[n] & 0xC0) == 0x80)
-        n--;
-    safe[n] = '\0';
-}
 
 bool output_path(char path[PATH_SIZE], const options *o, const char *source, const cr_method *method, int index,
                  int class_index, const char *name, cr_error *err)
 {
-    char stem[PATH_SIZE], image[16] = "", class_number[16] = "", class_name[48] = "";
-    const char *extension = ".png";
-    const char *source_name = base_name(source);
-    int length;
-    if (!o->output || is_folder(o->output)) {
-        const char *folder = o->output ? o->output : "";
-        const char *slash = *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
-        length = snprintf(stem, sizeof stem, "%s%s%.*s_%s", folder, slash, (int)stem_length(source_name), source_name,
-                          method ? method->name : "sheet");
-    } else {
-        size_t before = (size_t)(base_name(o->output) - o->output);
-        size_t kept = before + stem_length(o->output + before);
-        extension = o->output + kept;
-        bool several = method && o->methods.n > 1;
-        length = snprintf(stem, sizeof stem, "%.*s%s%s", (int)kept, o->output, several ? "_" : "",
-                          several ? method->name : "");
-    }
+    char suffix[160] = "", image[16] = "", class[64] = "";
+    const bool named = method && o->methods.n > 1 && o->output && !is_folder(o->output);
     if (index >= 0)
         snprintf(image, sizeof image, "_%d", index);
     if (class_index >= 0)
-        snprintf(class_number, sizeof class_number, "_%d", class_index);
-    if (class_index >= 0 && name) {
-        class_name[0] = '_';
-        file_safe(class_name + 1, sizeof class_name - 1, name);
-    }
-    if (length < 0 || length >= PATH_SIZE ||
-        snprintf(path, PATH_SIZE, "%s%s%s%s%s", stem, image, class_number, class_name, extension) >= PATH_SIZE)
-        return cr_fail(err, "the picture's path is too long: more than %d bytes for '%.100s...'", PATH_SIZE - 1, stem);
-    return true;
-}
-
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+        class_suffix(class, sizeof class, class_index, name);
+    snprintf(suffix, sizeof suffix, "%s%s%s%s", named ? "_" : "", named ? method->name : "", image, class);
+    return picture_path(path, o->output, source, method ? method->name : "sheet", suffix, err);
 }
 
 typedef struct planned {
@@ -109,8 +49,7 @@ bool output_check(const options *o, cr_error *err)
         char path[PATH_SIZE];
         const char *source = o->images.items[i / methods];
         ok = output_path(path, o, source, o->sheet ? NULL : o->methods.items[i % methods], -1, -1, NULL, err);
-        if (ok && same_file(path, source))
-            ok = cr_fail(err, "-o: '%.200s' is the picture itself: it would be lost", path);
+        ok = ok && check_not_itself(path, source, err);
         all[i] = (planned){ok ? strdup(path) : NULL, source};
         if (ok && !all[i].path)
             ok = cr_fail(err, "out of memory");

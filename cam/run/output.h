@@ -4,8 +4,7 @@
 
 #include "engine.h"
 #include "options.h"
-
-enum { PATH_SIZE = 4096 };
+#include "picture_file.h"
 
 /* Whether the pictures of all of o->images can be written: -o names a folder where there are several, no two go to the
  * same file, and none replaces the picture it is made of. */

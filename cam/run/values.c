@@ -1,6 +1,7 @@
 /* values.c - see values.h. */
 #include "values.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +30,48 @@ bool add_methods(void *field, const char *text, const option *o, cr_error *err)
                    : cr_fail(err, "a method is missing: expected names with commas between, found '%.60s'", text);
     }
     return ok;
+}
+
+bool add_indices(void *field, const char *text, const option *o, cr_error *err)
+{
+    (void)o;
+    index_list *list = field;
+    const int room = (int)(sizeof list->items / sizeof list->items[0]);
+    for (const char *end = text;; end++) {
+        int first, last;
+        bool ok = read_count(&end, 0, INT_MAX, &first);
+        last = first;
+        if (ok && *end == '-') {
+            end++;
+            ok = read_count(&end, first, INT_MAX, &last);
+        }
+        if (!ok || (*end && *end != ','))
+            return cr_fail(err, "expected numbers and ranges with commas between, as 0-7,45; found '%.60s'", text);
+        if (last - first >= room - list->n)
+            return cr_fail(err, "more than %d numbers in '%.60s'", room, text);
+        for (int i = first; i <= last; i++)
+            list->items[list->n++] = i;
+        if (!*end)
+            return true;
+    }
+}
+
+bool index_list_check(const index_list *list, int count, const char *name, const char *what, cr_error *err)
+{
+    for (int i = 0; i < list->n; i++)
+        if (list->items[i] >= count)
+            return cr_fail(err, "--%s: expected numbers from 0 to %d, as %s has %d; found %d", name, count - 1, what, count,
+                           list->items[i]);
+    return true;
+}
+
+void index_list_default(index_list *list, int count, int most)
+{
+    const int room = (int)(sizeof list->items / sizeof list->items[0]);
+    most = most > room ? room : most;
+    if (!list->n)
+        for (; list->n < count && list->n < most; list->n++)
+            list->items[list->n] = list->n;
 }
 
 bool set_colormap(void *field, const char *text, const option *o, cr_error *err)

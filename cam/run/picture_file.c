@@ -1,0 +1,97 @@
+/* picture_file.c - see picture_file.h. */
+#include "picture_file.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "interrupt.h"
+
+bool picture_name_check(const char *path, cr_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *dot = strrchr(slash ? slash : path, '.');
+    if (dot && dot[1] && strcasecmp(dot, ".png") != 0 && strcmp(dot, "..") != 0)
+        return cr_fail(err, "-o: pictures are written as PNG: expected a name that ends in .png, or a folder's with a "
+                       "slash behind it, found '%.200s'", path);
+    return true;
+}
+
+bool is_folder(const char *path)
+{
+    struct stat info;
+    return path[strlen(path) - 1] == '/' || (stat(path, &info) == 0 && S_ISDIR(info.st_mode));
+}
+
+/* The part of a path behind its last slash. */
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Length of name without its last extension; a leading dot begins no extension. */
+static size_t stem_length(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && dot != name ? (size_t)(dot - name) : strlen(name);
+}
+
+/* A class name as part of a file name: "_" for what shells and file systems trip over, cut at a whole character. */
+static void file_safe(char *safe, size_t size, const char *name)
+{
+    size_t n = 0;
+    for (; name[n] && n + 1 < size; n++) {
+        unsigned char c = (unsigned char)name[n];
+        bool plain = c >= 0x80 || strchr("-+.", c) || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+        safe[n] = plain ? name[n] : '_';
+    }
+    while (name[n] && n && ((unsigned char)name[n] & 0xC0) == 0x80)
+        n--;
+    safe[n] = '\0';
+}
+
+void class_suffix(char *suffix, size_t size, int class_index, const char *name)
+{
+    const int length = snprintf(suffix, size, "_%d%s", class_index, name ? "_" : "");
+    if (name && length > 0 && (size_t)length < size)
+        file_safe(suffix + length, size - (size_t)length, name);
+}
+
+bool picture_path(char path[PATH_SIZE], const char *output, const char *source, const char *name, const char *suffix,
+                  cr_error *err)
+{
+    int length;
+    const char *source_name = source ? base_name(source) : "";
+    if (!output || is_folder(output)) {
+        const char *folder = output ? output : "";
+        const char *slash = *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
+        length = snprintf(path, PATH_SIZE, "%s%s%.*s%s%s%s.png", folder, slash, (int)stem_length(source_name), source_name,
+                          source ? "_" : "", name, suffix);
+    } else {
+        const size_t before = (size_t)(base_name(output) - output), kept = before + stem_length(output + before);
+        length = snprintf(path, PATH_SIZE, "%.*s%s%s", (int)kept, output, suffix, output + kept);
+    }
+    return (length >= 0 && length < PATH_SIZE) ||
+           cr_fail(err, "the picture's path is too long: more than %d bytes for '%.100s...'", PATH_SIZE - 1, path);
+}
+
+bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool check_not_itself(const char *path, const char *source, cr_error *err)
+{
+    return !same_file(path, source) || cr_fail(err, "-o: '%.200s' is the picture itself: it would be lost", path);
+}
+
+bool picture_write(const cr_image *image, const char *path, cr_error *err)
+{
+    interrupt_hold();
+    const bool ok = cr_image_write_png(image, path, err);
+    interrupt_release();
+    return ok;
+}

@@ -1,0 +1,31 @@
+/* picture_file.h - the names of pictures that camrun writes, and writing them. */
+#ifndef CAMRUN_PICTURE_FILE_H
+#define CAMRUN_PICTURE_FILE_H
+
+#include <stddef.h>
+
+#include "image.h"
+
+enum { PATH_SIZE = 4096 };
+
+bool is_folder(const char *path);
+/* Whether -o names a PNG file, or a folder. */
+bool picture_name_check(const char *path, cr_error *err);
+
+/* The path for a picture made from source: `output` with the suffix before its extension; where output is NULL or names a
+ * folder, SOURCE_NAME and the suffix in the current folder or in that one, with source's own folder and extension left out;
+ * NAME and the suffix where source is NULL. */
+bool picture_path(char path[PATH_SIZE], const char *output, const char *source, const char *name, const char *suffix,
+                  cr_error *err);
+/* "_INDEX_NAME" of a class, or "_INDEX" where name is NULL; what shells and file systems trip over becomes "_". */
+void class_suffix(char *suffix, size_t size, int class_index, const char *name);
+
+/* Whether two paths are one file. */
+bool same_file(const char *a, const char *b);
+/* Whether a picture made from source may go to path. */
+bool check_not_itself(const char *path, const char *source, cr_error *err);
+
+/* Not interrupted half-way (interrupt.h). */
+bool picture_write(const cr_image *image, const char *path, cr_error *err);
+
+#endif

@@ -1,0 +1,174 @@
+"""camrun's other commands, as a user runs them: filters, features. Needs numpy and Pillow."""
+import os
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from test_program import CAMRUN, CROP, MEAN, NAMES, RESIZE, STATE, STD, files, preprocess  # noqa: F401
+
+COMMANDS = ["filters", "features"]
+
+
+def call(folder, *arguments):
+    return subprocess.run([CAMRUN, *map(str, arguments)], capture_output=True, cwd=folder, timeout=300)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs camrun in an empty folder: it must succeed, and say nothing on standard error."""
+    def succeed(*arguments):
+        done = call(tmp_path, *arguments)
+        assert (done.returncode, done.stderr) == (0, b""), done.stderr
+        return done.stdout.decode()
+    return succeed
+
+
+@pytest.fixture
+def refuse(tmp_path):
+    """Runs camrun, which must fail with this status, one line with all these words, and no file written."""
+    def fail(status, words, command, *arguments):
+        done = call(tmp_path, command, *arguments)
+        message = done.stderr.decode()
+        assert (done.returncode, done.stdout) == (status, b""), message
+        assert re.fullmatch(rf"camrun {command}: [^\n]+\n", message)
+        assert all(word in message for word in words), message
+        assert os.listdir(tmp_path) == []
+    return fail
+
+
+def picture(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def has_colors(image):
+    return len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_one_screen(run, command):
+    text = run(command, "--help")
+    assert run(command, "-h") == text
+    lines = text.splitlines()
+    assert len(lines) <= 30 and max(map(len, lines)) <= 80
+    with open(os.path.join(os.path.dirname(__file__), "..", "cam", "run", f"{command}_command.c"), encoding="utf-8") as source:
+        code = source.read()
+    options = re.findall(r'^    \{"([a-z-]+)", ', code, re.MULTILINE)
+    assert len(options) > 5
+    for option in options:
+        assert f"--{option}" in text or (option == "output" and "-o" in text), option
+
+
+# ---- filters ----
+
+def test_filters(run, files, tmp_path):
+    text = run("filters", "--weights", files("net.bin"), "--layer", "layer1.0.conv1", "--save-raw", "w.npy")
+    assert "layer1.0.conv1: 8 of 8 filters, 8 of 8 input channels, kernels of 3x3" in text
+    assert "written to layer1.0.conv1_filters.png" in text
+    assert np.array_equal(np.load(tmp_path / "w.npy"), STATE["layer1.0.conv1.weight"])
+    image = picture(tmp_path / "layer1.0.conv1_filters.png")
+    w = STATE["layer1.0.conv1.weight"]
+    m = abs(w).max()
+    step = np.minimum(np.maximum((w + m) / (2 * m), 0) * 255, 255).astype(int) / 255  # the colours of bwr, 256 of them
+    red = 255 * np.minimum(1, 2 * step)
+    blue = 255 * np.minimum(1, 2 * (1 - step))
+    # A pixel of kernel (oc,ic): all 24x24 of them have its colour. Find the first kernel, then step from one to the next.
+    rows = np.flatnonzero((image != 255).any(2)[:, 60])
+    found = {tuple(color) for color in image.reshape(-1, 3)}
+    for r, b in zip(red.ravel(), blue.ravel()):
+        expected = (r, min(r, b), b)
+        assert any(max(abs(c - e) for c, e in zip(color, expected)) <= 1 for color in found), expected
+    assert len(rows)
+
+
+def test_filters_are_chosen(run, files, tmp_path):
+    whole = run("filters", "--weights", files("net.bin"), "--layer", "layer4.1.conv2", "-o", "all.png")
+    assert "64 of 64 filters, 64 of 64 input channels" in whole
+    some = run("filters", "--weights", files("net.bin"), "--layer", "layer4.1.conv2", "--filter", "3,60-63", "--input", "0-9",
+               "-o", "some.png")
+    assert "5 of 64 filters, 10 of 64 input channels" in some
+    few = run("filters", "--weights", files("net.bin"), "--layer", "layer4.1.conv2", "--count", "2", "-o", "few.png")
+    assert "2 of 64 filters, 2 of 64 input channels" in few
+    sizes = [picture(tmp_path / f"{name}.png").shape for name in ("all", "some", "few")]
+    assert sizes[0][0] > sizes[1][0] > sizes[2][0]
+
+
+def test_filters_in_color(run, files, tmp_path):
+    for options in [], ["--rgb"], ["--each"], ["--colormap", "turbo"]:
+        run("filters", "--weights", files("net.bin"), *options, "-o", f"f{''.join(options)}.png")
+    pictures = [picture(path).tobytes() for path in tmp_path.glob("*.png")]
+    assert len(set(pictures)) == 4
+
+
+def test_filters_refuse(refuse, files):
+    net = files("net.bin")
+    refuse(2, ["--weights"], "filters")
+    refuse(2, ["photo.png", "features"], "filters", "--weights", net, files("photo.png"))
+    refuse(2, ["--filter", "--count"], "filters", "--weights", net, "--filter", "1", "--count", "2")
+    refuse(2, ["--rgb", "--each"], "filters", "--weights", net, "--rgb", "--each")
+    refuse(2, ["--filter", "'1,x'"], "filters", "--weights", net, "--filter", "1,x")
+    refuse(2, ["--filter", "'5-2'"], "filters", "--weights", net, "--filter", "5-2")
+    refuse(2, ["unknown option '--filer'", "--filter"], "filters", "--weights", net, "--filer", "1")
+    refuse(2, [".png"], "filters", "--weights", net, "-o", "x.jpg")
+    refuse(1, ["0 to 7", "found 8"], "filters", "--weights", net, "--filter", "8")
+    refuse(1, ["--input", "0 to 2", "found 3"], "filters", "--weights", net, "--input", "3")
+    refuse(1, ["relu", "convolution", "conv1"], "filters", "--weights", net, "--layer", "relu")
+    refuse(1, ["fc", "linear", "layer4.1.conv2"], "filters", "--weights", net, "--layer", "fc")
+    refuse(1, ["3 channels", "8x8x3x3"], "filters", "--weights", net, "--layer", "layer1.0.conv1", "--rgb")
+    refuse(1, ["nowhere"], "filters", "--weights", net, "--layer", "nowhere")
+
+
+# ---- features ----
+
+def test_features(run, files, tmp_path):
+    common = ["--weights", files("net.bin"), files("photo.png")]
+    text = run("features", *common, "--layer", "conv1", "--input", "--save-raw", "input.npy")
+    assert "input: 3 of 3 feature maps of 64x64 (WxH), each on its own scale" in text
+    assert "written to photo_input.png" in text
+    assert np.abs(np.load(tmp_path / "input.npy") - preprocess(files("photo.png"))[0]).max() < 1e-5
+    run("features", *common, "--layer", "fc", "--save-raw", "fc.npy")
+    run(*common, "--save-logits", "logits.npy")
+    logits = np.load(tmp_path / "logits.npy")
+    assert np.abs(np.load(tmp_path / "fc.npy").ravel() - logits).max() < 1e-5 * np.abs(logits).max()
+    text = run("features", *common, "--save-raw", "last.npy")
+    last = np.load(tmp_path / "last.npy")
+    assert last.shape == (64, 2, 2) and last.min() == 0
+    pooled = np.load(tmp_path / "last.npy").mean((1, 2)) @ STATE["fc.weight"].T + STATE["fc.bias"]
+    assert np.abs(pooled - logits).max() < 1e-4 * np.abs(logits).max()
+    assert f"from {last.min():.4g} to {last.max():.4g}" in text
+    assert has_colors(picture(tmp_path / "photo_layer4.1.relu_1.png"))
+
+
+def test_features_options(run, files, tmp_path):
+    common = ["features", "--weights", files("net.bin"), files("photo.png"), "--layer", "layer1"]
+    for i, options in enumerate([[], ["--shared"], ["--colormap", "jet"], ["--channel", "7,0-2"], ["--count", "4"], ["--gray"],
+                                 ["--no-crop"], ["--resize", "50x60"]]):
+        run(*common, *options, "-o", f"{i}.png")
+    assert len({picture(path).tobytes() for path in tmp_path.glob("*.png")}) == 8
+
+
+def test_features_of_a_small_input(run, files, tmp_path):
+    """Layers behind the one that is shown do not limit the size."""
+    text = run("features", "--weights", files("zeros.bin"), "--layer", "features.1", "--size", "20", files("photo.png"))
+    assert "64 feature maps of 4x4" in text
+
+
+def test_features_of_one_channel(run, files, tmp_path):
+    text = run("features", "--weights", files("gray.bin"), files("photo.png"), "--layer", "layer4.1.conv2")
+    assert "layer4.1.conv2: 64 of 64 feature maps of 7x7" in text
+
+
+def test_features_refuse(refuse, files):
+    common = ["--weights", files("net.bin")]
+    photo = files("photo.png")
+    refuse(2, ["no picture"], "features", *common)
+    refuse(2, ["one picture", "wide.png"], "features", *common, photo, files("wide.png"))
+    refuse(2, ["--count", "--channel"], "features", *common, photo, "--count", "1", "--channel", "1")
+    refuse(2, ["--labels"], "features", *common, photo, "--labels", files("labels.txt"))
+    refuse(1, ["found 8"], "features", *common, photo, "--layer", "layer1", "--channel", "8")
+    refuse(1, ["layer1.0.add", "layer1.0.bn2", "maxpool"], "features", *common, photo, "--layer", "layer1.0.add", "--input")
+    refuse(1, ["input"], "features", *common, photo, "--layer", "input", "--input")
+    refuse(1, ["nothing.png"], "features", *common, "nothing.png")
+    refuse(1, ["itself"], "features", *common, photo, "-o", photo)
