@@ -207,12 +207,23 @@ cr_weights *cr_weights_open_memory(const char *name, const void *bytes, size_t s
     return open_span(name, (span){bytes, size}, false, err);
 }
 
+/* Letting go of the pages of a large file takes longer than reading them again would: all threads share in it. */
+static void unmap(span file)
+{
+    enum { PIECE = 16 << 20 };
+    const uintptr_t start = (uintptr_t)file.data;
+#pragma omp parallel for
+    for (size_t at = 0; at < file.size; at += PIECE)
+        madvise((void *)(start + at), file.size - at < PIECE ? file.size - at : PIECE, MADV_DONTNEED);
+    munmap((void *)start, file.size);
+}
+
 void cr_weights_close(cr_weights *w)
 {
     if (!w)
         return;
     if (w->mapped)
-        munmap((void *)(uintptr_t)w->file.data, w->file.size);
+        unmap(w->file);
     cr_arena_free(&w->memory);
     cr_arena_free(&w->copies);
     free(w->tensors);
