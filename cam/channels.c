@@ -45,11 +45,12 @@ typedef struct bar_text {
 static void describe_bar(cr_grid_layout *layout, bar_text *bar, const cr_channel_view *view, range all)
 {
     layout->colormap = view->colormap;
-    snprintf(bar->text[0], sizeof bar->text[0], view->each ? "each one's largest" : "%.3g", (double)all.high);
-    snprintf(bar->text[1], sizeof bar->text[1], view->each ? "" : "%.3g", (double)(all.low + all.high) / 2);
-    snprintf(bar->text[2], sizeof bar->text[2], view->each ? "its smallest" : "%.3g", (double)all.low);
-    for (int i = 0; i < 3; i++)
-        layout->bar[i] = bar->text[i];
+    static const char *const own[3] = {"each one's largest", "", "its smallest"};
+    const float ends[3] = {all.high, (all.low + all.high) / 2, all.low};
+    for (int i = 0; i < 3; i++) {
+        snprintf(bar->text[i], sizeof bar->text[i], "%.3g", (double)ends[i]);
+        layout->bar[i] = view->each ? own[i] : bar->text[i];
+    }
 }
 
 /* Picture i of a grid that is filled row by row, under which or at whose row's begin its channel's number stands. */
