@@ -45,8 +45,8 @@ KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -mar
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
 
 SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c picture_list.c program.c) # of all programs
-HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun channels classes colormap explain grid image map \
-               metadata methods npy picture resize sheet transform)
+HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun channels classes colormap explain grid html \
+               image map metadata methods npy picture resize sheet transform)
 LIB_SRC     := $(filter-out $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
                $(wildcard engine/*.c weights/*.c cam/*.c))
 LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o) \
@@ -87,6 +87,12 @@ $(BUILD)/libcamrun.a: $(LIB_OBJ)
 	@rm -f $@
 	@echo "  AR $@"
 	$(Q)$(AR) rcs $@ $^
+# The report's style and script, as string literals that cam/html.c includes.
+$(BUILD)/cam/html.o: $(BUILD)/cam/page/style.css.inc $(BUILD)/cam/page/script.js.inc
+$(BUILD)/cam/html.o: FLAGS += -I$(BUILD)/cam/page
+$(BUILD)/cam/page/%.inc: cam/page/%
+	@mkdir -p $(@D)
+	$(Q)sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< > $@
 $(BUILD)/engine/kernels_%.o: engine/kernels.c
 	$(compile_kernels)
 $(BUILD)/engine/training_kernels_%.o: engine/training_kernels.c

@@ -36,6 +36,7 @@
 #include "explain.h"
 #include "file.h"
 #include "grid.h"
+#include "html.h"
 #include "image.h"
 #include "map.h"
 #include "metadata.h"

@@ -44,6 +44,16 @@ const cr_colormap *cr_colormap_find(const char *name, cr_error *err)
     return NULL;
 }
 
+const cr_colormap *cr_colormap_at(int i)
+{
+    return i >= 0 && i < COLORMAPS ? &colormaps[i] : NULL;
+}
+
+const char *cr_colormap_name(const cr_colormap *colormap)
+{
+    return colormap->name;
+}
+
 void cr_colormap_rgb(const cr_colormap *colormap, float t, unsigned char rgb[3])
 {
     int step = t >= 1 ? 255 : t > 0 ? (int)(t * 255) : 0;

@@ -200,13 +200,58 @@ bool cr_image_load(cr_image *image, const char *path, cr_error *err)
     return ok;
 }
 
+bool cr_image_encode_png(unsigned char **data, size_t *bytes, const unsigned char *pixels, int w, int h, int channels,
+                         cr_error *err)
+{
+    int length = 0;
+    *data = stbi_write_png_to_mem(pixels, w * channels, w, h, channels, &length);
+    *bytes = (size_t)length;
+    return *data || cr_fail(err, "out of memory for a picture of %d x %d pixels", w, h);
+}
+
 bool cr_image_write_png(const cr_image *image, const char *path, cr_error *err)
 {
-    int bytes;
-    unsigned char *png = stbi_write_png_to_mem(image->rgb, image->w * 3, image->w, image->h, 3, &bytes);
-    if (!png)
-        return cr_fail(err, "%s: out of memory for a picture of %d x %d pixels", path, image->w, image->h);
-    bool ok = cr_file_write(path, png, (size_t)bytes, err);
+    unsigned char *png;
+    size_t bytes;
+    cr_error why;
+    if (!cr_image_encode_png(&png, &bytes, image->rgb, image->w, image->h, 3, &why))
+        return cr_fail(err, "%s: %s", path, why.text);
+    bool ok = cr_file_write(path, png, bytes, err);
     free(png);
     return ok;
+}
+
+typedef struct growing {
+    unsigned char *data;
+    size_t bytes, capacity;
+    bool failed;
+} growing;
+
+static void grow(void *owner, void *data, int bytes)
+{
+    growing *g = owner;
+    if (!g->failed && g->bytes + (size_t)bytes > g->capacity) {
+        const size_t capacity = 2 * (g->bytes + (size_t)bytes);
+        unsigned char *larger = realloc(g->data, capacity);
+        g->failed = !larger;
+        g->data = larger ? larger : g->data;
+        g->capacity = larger ? capacity : g->capacity;
+    }
+    if (g->failed)
+        return;
+    memcpy(g->data + g->bytes, data, (size_t)bytes);
+    g->bytes += (size_t)bytes;
+}
+
+bool cr_image_encode_jpeg(unsigned char **data, size_t *bytes, const cr_image *image, cr_error *err)
+{
+    enum { QUALITY = 92 };
+    growing g = {0};
+    if (!stbi_write_jpg_to_func(grow, &g, image->w, image->h, 3, image->rgb, QUALITY) || g.failed) {
+        free(g.data);
+        g.data = NULL;
+    }
+    *data = g.data;
+    *bytes = g.bytes;
+    return g.data || cr_fail(err, "no JPEG picture of %d x %d pixels: out of memory, or too large", image->w, image->h);
 }

@@ -31,6 +31,12 @@ void cr_image_free(cr_image *image);
 bool cr_image_load(cr_image *image, const char *path, cr_error *err);
 bool cr_image_write_png(const cr_image *image, const char *path, cr_error *err);
 
+/* Pictures as files in memory: *data is malloc'ed, and the caller frees it. pixels: (h, w, channels), 1 or 3 channels. The
+ * JPEG's quality is one at which the eye sees no loss. */
+bool cr_image_encode_png(unsigned char **data, size_t *bytes, const unsigned char *pixels, int w, int h, int channels,
+                         cr_error *err);
+bool cr_image_encode_jpeg(unsigned char **data, size_t *bytes, const cr_image *image, cr_error *err);
+
 #ifdef __cplusplus
 }
 #endif

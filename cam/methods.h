@@ -53,6 +53,7 @@ typedef struct cr_method {
     const char *name;  /* "gradcam" */
     const char *title; /* "Grad-CAM" */
     const char *about; /* one line: the formula in words, and the paper */
+    const char *formula; /* the map, in the notation above; z are logits, p probabilities */
     unsigned needs;    /* CR_NEEDS_... */
     /* One of the two: all w_k (C), or term_k (H,W). */
     void (*weights)(double *w, const cr_evidence *e);

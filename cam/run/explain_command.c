@@ -7,7 +7,7 @@
 #include "options.h"
 #include "output.h"
 #include "program.h"
-#include "report.h"
+#include "explain_report.h"
 #include "explain_run.h"
 
 static bool list_layers(const options *o, FILE *out, cr_error *err)

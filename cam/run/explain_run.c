@@ -1,7 +1,7 @@
 /* run.c - explaining what the command line asks for.
  *
  * explain() sets a run up; explain_pictures() or explain_tensor() feeds it; explain_batch() does the work and hands the
- * facts to report.c. */
+ * facts to explain_report.c. */
 #include "explain_run.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "interrupt.h"
 #include "output.h"
 #include "program.h"
-#include "report.h"
+#include "explain_report.h"
 
 /* What a run needs from its first picture to its last. */
 typedef struct run {

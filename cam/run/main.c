@@ -12,6 +12,7 @@ static const struct {
     {"explain", explain_main},
     {"features", features_main},
     {"filters", filters_main},
+    {"report", report_main},
 };
 
 int main(int argc, char **argv)

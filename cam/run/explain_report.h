@@ -1,7 +1,7 @@
-/* report.h - what camrun tells on standard output, as text for people or as JSON for programs. It knows nothing but the
+/* explain_report.h - what camrun tells on standard output, as text for people or as JSON for programs. It knows nothing but the
  * facts below, and the words are nowhere else. Times are in milliseconds. */
-#ifndef CAMRUN_REPORT_H
-#define CAMRUN_REPORT_H
+#ifndef CAMRUN_EXPLAIN_REPORT_H
+#define CAMRUN_EXPLAIN_REPORT_H
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
-/* report.c - the wording of report.h: text first, then JSON, then --list-layers. */
-#include "report.h"
+/* explain_report.c - the wording of explain_report.h: text first, then JSON, then --list-layers. */
+#include "explain_report.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -317,6 +317,7 @@ void report_methods(FILE *out, bool as_json)
             json_text(&j, "name", m->name);
             json_text(&j, "title", m->title);
             json_text(&j, "about", m->about);
+            json_text(&j, "formula", m->formula);
             json_close(&j, '}');
         } else {
             fprintf(out, "%-20s %s\n", m->name, m->about);
