@@ -175,10 +175,25 @@ bool cr_explainer_backward(cr_explainer *e, const int *classes, cr_error *err)
     return evidence_backward(e, err);
 }
 
-/* One method's maps of image n. */
-static bool make_map(cr_explainer *e, const cr_explanation *r, size_t n, cr_error *err)
+/* One method's finished map of image n, of its raw ones. */
+static bool finish_map(const cr_explainer *e, const cr_explanation *r, size_t n, cr_error *err)
 {
     const size_t input_pixels = (size_t)e->h * (size_t)e->w;
+    float *map = r->maps + n * input_pixels;
+    if (is_full(r))
+        return cr_map_finish(map, r->raw[0].values + n * input_pixels, 1, input_pixels, err);
+    for (int i = 0; i < r->n_raw; i++) {
+        const cr_raw_map *raw = &r->raw[i];
+        const float *values = raw->values + n * (size_t)raw->h * (size_t)raw->w;
+        if (!cr_map_share(e->shares + (size_t)i * input_pixels, e->h, e->w, values, raw->h, raw->w, err))
+            return false;
+    }
+    return cr_map_finish(map, e->shares, r->n_raw, input_pixels, err);
+}
+
+/* One method's raw maps of image n. */
+static bool make_raw_maps(cr_explainer *e, const cr_explanation *r, size_t n, cr_error *err)
+{
     for (int i = 0; i < e->n_layers; i++) {
         const cr_evidence shown = evidence_of(e, &e->layers[i], n, r->score);
         const size_t pixels = (size_t)shown.h * (size_t)shown.w;
@@ -187,10 +202,8 @@ static bool make_map(cr_explainer *e, const cr_explanation *r, size_t n, cr_erro
             return false;
         for (size_t p = 0; p < pixels; p++)
             raw[p] = (float)e->sum[p];
-        if (!cr_map_share(e->shares + (size_t)i * input_pixels, e->h, e->w, raw, shown.h, shown.w, err))
-            return false;
     }
-    return cr_map_finish(r->maps + n * input_pixels, e->shares, e->n_layers, input_pixels, err);
+    return true;
 }
 
 /* Adds one layer's map of a method that explains all layers together to total (H,W). Adding up the channels before they are
@@ -208,7 +221,7 @@ static bool add_layer(cr_explainer *e, const cr_method *method, const cr_evidenc
     return true;
 }
 
-static bool make_full_maps(cr_explainer *e, const cr_explanation *r, cr_error *err)
+static bool make_full_raw_maps(cr_explainer *e, const cr_explanation *r, cr_error *err)
 {
     const size_t pixels = (size_t)e->h * (size_t)e->w;
     float *raw = r->raw[0].values;
@@ -222,9 +235,6 @@ static bool make_full_maps(cr_explainer *e, const cr_explanation *r, cr_error *e
                 return false;
         }
     }
-    for (size_t n = 0; n < (size_t)e->n; n++)
-        if (!cr_map_finish(r->maps + n * pixels, raw + n * pixels, 1, pixels, err))
-            return false;
     return true;
 }
 
@@ -232,10 +242,10 @@ bool cr_explainer_maps(cr_explainer *e, cr_error *err)
 {
     for (int i = 0; i < e->n_results; i++) {
         const cr_explanation *r = &e->results[i];
-        if (is_full(r) && !make_full_maps(e, r, err))
+        if (is_full(r) && !make_full_raw_maps(e, r, err))
             return false;
-        for (size_t n = 0; n < (size_t)e->n && !is_full(r); n++)
-            if (!make_map(e, r, n, err))
+        for (size_t n = 0; n < (size_t)e->n; n++)
+            if ((!is_full(r) && !make_raw_maps(e, r, n, err)) || !finish_map(e, r, n, err))
                 return false;
     }
     return true;
@@ -247,6 +257,46 @@ bool cr_explanation_layer_map(float *out, const cr_explainer *e, const cr_explan
     const float *values = raw->values + (size_t)n * (size_t)raw->h * (size_t)raw->w;
     return cr_map_share(out, e->h, e->w, values, raw->h, raw->w, err) &&
            cr_map_finish(out, out, 1, (size_t)e->h * (size_t)e->w, err);
+}
+
+/* ---- several classes together ---- */
+
+/* Adds all raw maps to sums, one behind the other; in the end, with n above 0, puts the sums divided by n in their place. */
+static void sum_raw_maps(const cr_explainer *e, double *sums, int n)
+{
+    for (int m = 0; m < e->n_results; m++)
+        for (int i = 0; i < e->results[m].n_raw; i++) {
+            const cr_raw_map *raw = &e->results[m].raw[i];
+            const size_t count = (size_t)e->n * (size_t)raw->h * (size_t)raw->w;
+            for (size_t p = 0; p < count; p++, sums++) {
+                if (n)
+                    raw->values[p] = (float)(*sums / n);
+                else
+                    *sums += raw->values[p];
+            }
+        }
+}
+
+bool cr_explainer_mean(cr_explainer *e, const int *classes, int n_classes, cr_error *err)
+{
+    size_t count = 0;
+    for (int m = 0; m < e->n_results; m++)
+        for (int i = 0; i < e->results[m].n_raw; i++)
+            count += (size_t)e->n * (size_t)e->results[m].raw[i].h * (size_t)e->results[m].raw[i].w;
+    double *sums = calloc(count, sizeof *sums);
+    bool ok = sums || cr_fail(err, "out of memory");
+    for (int k = 0; ok && k < n_classes; k++) {
+        ok = cr_explainer_backward(e, classes + (size_t)k * (size_t)e->n, err) && cr_explainer_maps(e, err);
+        if (ok)
+            sum_raw_maps(e, sums, 0);
+    }
+    if (ok)
+        sum_raw_maps(e, sums, n_classes);
+    free(sums);
+    for (int m = 0; ok && m < e->n_results; m++)
+        for (int n = 0; ok && n < e->n; n++)
+            ok = finish_map(e, &e->results[m], (size_t)n, err);
+    return ok;
 }
 
 /* ---- smoothing by augmentation ---- */

@@ -102,7 +102,12 @@ bool cr_explainer_maps(cr_explainer *e, cr_error *err);
 /* out (H,W): image n's finished map of the i-th layer alone, made of raw[i]. */
 bool cr_explanation_layer_map(float *out, const cr_explainer *e, const cr_explanation *r, int i, int n, cr_error *err);
 
-/* In place of the last two: each finished map becomes the mean of those of six versions of the input, as it is and mirrored,
+/* In place of the last two, for maps of several classes together: each raw map becomes the mean of those of the classes, and
+ * finished maps are made of these. classes: (n_classes,N). At a head of global average pool and one linear layer CAM's is
+ * the map that the mean of the classes' weights gives. */
+bool cr_explainer_mean(cr_explainer *e, const int *classes, int n_classes, cr_error *err);
+
+/* In place of backward and maps: each finished map becomes the mean of those of six versions of the input, as it is and mirrored,
  * times 0.9, 1 and 1.1 each; mirrored maps are mirrored back. Raw maps are those of the input as it is. The classes are the
  * same in all versions. As pytorch-grad-cam's aug_smooth. */
 bool cr_explainer_smooth(cr_explainer *e, const int *classes, cr_error *err);

@@ -233,6 +233,77 @@ static void test_layers_are_averaged(void **state)
 }
 
 /* A second class, and a second input, on the same explainer give what a fresh one gives. */
+/* Each layer's own map of several is the map of a run with that layer alone. */
+static void test_map_of_each_layer(void **state)
+{
+    (void)state;
+    static const int classes[2] = {3, 0};
+    const int layers[2] = {find("layer2"), find("layer4")};
+    cr_explainer *both = explained("gradcam", layers, 2, 2, x, classes);
+    float *map = zeros((size_t)H * W, sizeof *map);
+    cr_error err;
+    for (int i = 0; i < 2; i++) {
+        cr_explainer *alone = explained("gradcam", &layers[i], 1, 2, x, classes);
+        for (int n = 0; n < 2; n++) {
+            assert_true(cr_explanation_layer_map(map, both, both->results, i, n, &err));
+            check_close(map, alone->results[0].maps + (size_t)n * H * W, (size_t)H * W, 1e-5, "layer %d", i);
+        }
+        cr_explainer_free(alone);
+    }
+    free(map);
+    cr_explainer_free(both);
+}
+
+/* The map that the mean of all classes' weights gives. */
+static void check_mean_weights(const cr_explainer *e, float *expected, size_t count)
+{
+    const cr_explained_layer *l = e->layers;
+    const float *fc = net->params[net->nodes[net->n_nodes - 1].param].data; /* (CLASSES,C) */
+    const size_t size = (size_t)l->h * (size_t)l->w;
+    for (size_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (int c = 0; c < l->c; c++)
+            for (int k = 0; k < CLASSES; k++)
+                sum += (double)fc[k * l->c + c] * l->value[(i / size * (size_t)l->c + (size_t)c) * size + i % size];
+        expected[i] = (float)(sum / CLASSES);
+    }
+    check_close(e->results[0].raw[0].values, expected, count, 1e-5, "mean weights");
+}
+
+/* Raw maps of several classes together are the means of theirs; those of one class, and the finished ones, are its own. */
+static void test_mean_of_classes(void **state)
+{
+    (void)state;
+    enum { N = 2 };
+    static const int all[CLASSES][N] = {{0, 4}, {1, 3}, {2, 2}, {3, 1}, {4, 0}};
+    static const char *const names[] = {"gradcam", "layercam", "fullgrad", "cam"};
+    const int layers[2] = {find("layer3"), find("layer4")};
+    cr_error err;
+    for (int m = 0; m < 4; m++) {
+        const bool is_cam = m == 3;
+        cr_explainer *e = explained(names[m], layers + is_cam, is_cam ? 1 : 2, N, x, all[0]);
+        const cr_explanation *r = e->results;
+        const size_t count = (size_t)N * (size_t)r->raw[0].h * (size_t)r->raw[0].w, pixels = (size_t)N * H * W;
+        float *expected = zeros(count, sizeof *expected), *map = zeros(pixels, sizeof *map);
+        memcpy(map, r->maps, pixels * sizeof *map);
+        assert_true(cr_explainer_mean(e, all[0], 1, &err));
+        check_same_bits(r->maps, map, pixels, "%s of one class", names[m]);
+        for (int k = 0; k < CLASSES; k++) {
+            assert_true(cr_explainer_backward(e, all[k], &err) && cr_explainer_maps(e, &err));
+            for (size_t p = 0; p < count; p++)
+                expected[p] += r->raw[0].values[p] / CLASSES;
+        }
+        assert_true(cr_explainer_mean(e, all[0], CLASSES, &err));
+        check_close(r->raw[0].values, expected, count, 1e-5, names[m]);
+        assert_true(memcmp(map, r->maps, pixels * sizeof *map) != 0);
+        if (is_cam)
+            check_mean_weights(e, expected, count);
+        free(expected);
+        free(map);
+        cr_explainer_free(e);
+    }
+}
+
 static void test_reuse(void **state)
 {
     (void)state;
@@ -812,6 +883,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_oracle),  cmocka_unit_test(test_cam_at_the_last_map),
         cmocka_unit_test(test_batch_is_its_images), cmocka_unit_test(test_layers_are_averaged),
+        cmocka_unit_test(test_map_of_each_layer), cmocka_unit_test(test_mean_of_classes),
         cmocka_unit_test(test_reuse),           cmocka_unit_test(test_methods_share_a_run),
         cmocka_unit_test(test_biases_complete_the_logit), cmocka_unit_test(test_fullgrad),
         cmocka_unit_test(test_noisy_gradients), cmocka_unit_test(test_noise_is_normal),
