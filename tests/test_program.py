@@ -576,6 +576,14 @@ def test_sheet_of_layers_has_each_layers_own_map(run, files, tmp_path):
         assert (every[3 * k + 2, 2] == 255).all()
 
 
+def test_all_classes(run, run_json, files, tmp_path):
+    maps = run_json("--weights", files("plain.bin"), files("photo.png"), "--class", "all", "--sheet")["images"][0]["maps"]
+    assert [m["class"] for m in maps] == list(range(len(NAMES)))
+    (tmp_path / "names.txt").write_text("".join(f"n{i}\n" for i in range(len(NAMES) - 1)) + "All\n")
+    maps = run_json("--weights", files("plain.bin"), files("photo.png"), "--class", "all", "--labels", "names.txt")["images"][0]["maps"]
+    assert [m["class"] for m in maps] == [len(NAMES) - 1]
+
+
 def test_sheet_of_methods(run, run_json, files, tmp_path):
     common = ["--weights", files("net.bin"), files("photo.png"), "--sheet", "--class", "top1,top2"]
     report = run_json(*common, "--method", "gradcam,layercam", "--save-map", "m.npy")

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "program.h"
 
@@ -127,16 +128,32 @@ bool network_layers(const network *n, const text_list *list, int **nodes, int *n
     return true;
 }
 
+/* "all" means every class, unless a class is called that. */
+static bool means_all(const network *n, const char *item)
+{
+    bool is_name = false;
+    for (int i = 0; i < n->labels.n; i++)
+        is_name = is_name || strcasecmp(n->labels.names[i], "all") == 0;
+    return strcmp(item, "all") == 0 && !is_name;
+}
+
 bool network_targets(const network *n, const text_list *list, cr_target **targets, int *n_targets, cr_error *err)
 {
+    size_t room = count_items(list);
+    for (int i = 0; i < list->n; i++)
+        room += means_all(n, list->items[i]) ? (size_t)n->net->classes : 0;
     *n_targets = 0;
-    if (!(*targets = calloc(count_items(list), sizeof **targets)))
+    if (!(*targets = calloc(room, sizeof **targets)))
         return cr_fail(err, "out of memory");
     if (!list->n)
         (*targets)[(*n_targets)++] = (cr_target){.index = -1, .rank = 1};
-    for (int i = 0; i < list->n; i++)
-        if (!cr_targets_parse(*targets, n_targets, list->items[i], &n->labels, n->net->classes, err))
+    for (int i = 0; i < list->n; i++) {
+        if (means_all(n, list->items[i]))
+            for (int c = 0; c < n->net->classes; c++)
+                (*targets)[(*n_targets)++] = (cr_target){.index = c};
+        else if (!cr_targets_parse(*targets, n_targets, list->items[i], &n->labels, n->net->classes, err))
             return false;
+    }
     return true;
 }
 

@@ -61,7 +61,7 @@ void network_close(network *n);
 /* The nodes that the list names, each item being names with commas between: *nodes is the caller's to free. Where the list
  * is empty: none. */
 bool network_layers(const network *n, const text_list *list, int **nodes, int *n_nodes, cr_error *err);
-/* The classes that the list names, likewise; where it is empty: the network's first guess. */
+/* The classes that the list names, likewise, "all" for every one; where it is empty: the network's first guess. */
 bool network_targets(const network *n, const text_list *list, cr_target **targets, int *n_targets, cr_error *err);
 
 /* A picture as the network sees it. */

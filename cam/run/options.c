@@ -17,7 +17,7 @@ const char *const options_help =
     "\n"
     "Network  --weights FILE  .bin, .safetensors or .pth     --labels FILE  class names, one a line\n"
     "         --arch NAME     if FILE does not tell: alexnet, vgg11|13|16|19[_bn], resnet18|34|50|101|152\n"
-    "Explain  --class LIST    index, name, or top1, top2...: one picture each   (default: top1)\n"
+    "Explain  --class LIST    index, name, top1, top2..., or all: one picture each   (default: top1)\n"
     "         --method LIST   see --list-methods; one picture each            (default: gradcam)\n"
     "         --layer LIST    see --list-layers; several are averaged (default: the last feature map)\n"
     "         --eigen-smooth  --aug-smooth  for less noise       --seed N  of random numbers\n"

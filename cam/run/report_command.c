@@ -26,7 +26,7 @@ static const char help[] =
     "Pictures  files, folders, patterns such as 'dogs/*.jpg', or @FILE, a list of them\n"
     "Network   --weights FILE  --arch NAME  --labels FILE       as camrun --help says\n"
     "          --resize N|WxH  --size N  --no-crop  --mean R,G,B  --std R,G,B  --gray\n"
-    "Maps      --class LIST   index, name, or top1, top2...              (default: top1,top2,top3)\n"
+    "Maps      --class LIST   index, name, top1, top2..., or all         (default: top1,top2,top3)\n"
     "          --method LIST  see camrun --list-methods                  (default: gradcam,layercam)\n"
     "          --layer LIST   see camrun --list-layers; of several, each and their average\n"
     "                                                                    (default: the last feature map)\n"
