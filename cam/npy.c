@@ -13,40 +13,73 @@
 #include <string.h>
 
 static const char magic[] = "\x93NUMPY";
-enum { MAGIC_SIZE = 6, PREFIX_SIZE = 10, ALIGNMENT = 64, HEADER_SIZE = 192 };
+enum { MAGIC_SIZE = 6, PREFIX_SIZE = 10, ALIGNMENT = 64, START_SIZE = 128 };
 
 /* ---- writing ---- */
 
-bool cr_npy_write(const char *path, const float *data, int ndim, const int *dims, cr_error *err)
+/* Fills the start of a file, what comes before the values, and returns its length: the least multiple of 64, or all. */
+static size_t make_start(unsigned char file[START_SIZE], bool all, int ndim, const int *dims)
 {
     char shape[CR_NPY_DIMS * 16] = "";
-    size_t count = 1;
-    for (int i = 0, at = 0; i < ndim; i++) {
+    for (int i = 0, at = 0; i < ndim; i++)
         at += snprintf(shape + at, sizeof shape - (size_t)at, ndim == 1 ? "%d," : i ? ", %d" : "%d", dims[i]);
-        count *= (size_t)dims[i];
-    }
-    char header[HEADER_SIZE];
-    int length = snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape);
-
-    /* Spaces and a newline after the dict put the values at a multiple of 64 bytes. */
-    size_t text = (size_t)length + 1;
-    size_t start = (PREFIX_SIZE + text + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    size_t bytes = count * sizeof *data;
-    unsigned char *file = malloc(start + bytes);
-    if (!file)
-        return cr_fail(err, "%s: out of memory for %zu bytes", path, start + bytes);
-    memset(file, ' ', start);
+    memset(file, ' ', START_SIZE);
     memcpy(file, magic, MAGIC_SIZE);
+    int length = snprintf((char *)file + PREFIX_SIZE, START_SIZE - PREFIX_SIZE,
+                          "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape);
+    size_t end = PREFIX_SIZE + (size_t)length, size = (end + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    size = all ? START_SIZE : size;
+    file[end] = ' ';
     file[6] = 1;
     file[7] = 0;
-    file[8] = (unsigned char)((start - PREFIX_SIZE) & 0xff);
-    file[9] = (unsigned char)((start - PREFIX_SIZE) >> 8);
-    memcpy(file + PREFIX_SIZE, header, (size_t)length);
-    file[start - 1] = '\n';
-    memcpy(file + start, data, bytes);
-    bool ok = cr_file_write(path, file, start + bytes, err);
-    free(file);
-    return ok;
+    file[8] = (unsigned char)((size - PREFIX_SIZE) & 0xff);
+    file[9] = (unsigned char)((size - PREFIX_SIZE) >> 8);
+    file[size - 1] = '\n';
+    return size;
+}
+
+bool cr_npy_write(const char *path, const float *data, int ndim, const int *dims, cr_error *err)
+{
+    unsigned char start[START_SIZE];
+    size_t count = 1, size = make_start(start, false, ndim, dims);
+    for (int i = 0; i < ndim; i++)
+        count *= (size_t)dims[i];
+    cr_file *file = cr_file_create(path, err);
+    if (!file)
+        return false;
+    cr_file_add(file, start, size);
+    cr_file_add(file, data, count * sizeof *data);
+    return cr_file_finish(file, false, err);
+}
+
+/* A cr_npy is the file itself: its start, of the full size, is written over at the end. */
+
+cr_npy *cr_npy_create(const char *path, cr_error *err)
+{
+    static const unsigned char start[START_SIZE];
+    cr_file *file = cr_file_create(path, err);
+    if (file)
+        cr_file_add(file, start, sizeof start);
+    return (cr_npy *)file;
+}
+
+void cr_npy_add(cr_npy *npy, const float *data, size_t count)
+{
+    cr_file_add((cr_file *)npy, data, count * sizeof *data);
+}
+
+bool cr_npy_finish(cr_npy *npy, int ndim, const int *dims, cr_error *err)
+{
+    unsigned char start[START_SIZE];
+    make_start(start, true, ndim, dims);
+    cr_file_patch((cr_file *)npy, 0, start, sizeof start);
+    return cr_file_finish((cr_file *)npy, false, err);
+}
+
+void cr_npy_discard(cr_npy *npy)
+{
+    if (npy)
+        cr_file_discard((cr_file *)npy);
 }
 
 /* ---- reading the header ---- */

@@ -6,8 +6,8 @@
 
 #include "engine.h"
 
-/* Exit statuses: done; a file or what it holds is at fault; the command line is. */
-enum { DONE = 0, BAD_INPUT = 1, BAD_USAGE = 2 };
+/* Exit statuses: done; a file or what it holds is at fault; the command line is; done but for some of many pictures. */
+enum { DONE = 0, BAD_INPUT = 1, BAD_USAGE = 2, SOME_FAILED = 3 };
 
 /* One line on standard error, "PROGRAM: why"; returns the status. */
 int complain(const char *program, const cr_error *err, int status);

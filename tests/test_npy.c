@@ -115,6 +115,70 @@ static void test_round_trip(void **state)
     }
 }
 
+/* Rows that come one by one: the shape is known when the last is there. */
+static void test_piece_by_piece(void **state)
+{
+    (void)state;
+    enum { ROWS = 300, LENGTH = 7 };
+    cr_error err;
+    float row[LENGTH], *data;
+    int ndim, dims[CR_NPY_DIMS];
+    unlink(scratch);
+    cr_npy *npy = cr_npy_create(scratch, &err);
+    assert_non_null(npy);
+    for (int i = 0; i < ROWS; i++) {
+        for (int k = 0; k < LENGTH; k++)
+            row[k] = (float)(i * LENGTH + k);
+        cr_npy_add(npy, row, LENGTH);
+        assert_int_not_equal(access(scratch, F_OK), 0); /* not before it is whole */
+    }
+    assert_true(cr_npy_finish(npy, 2, (const int[]){ROWS, LENGTH}, &err));
+    assert_true(cr_npy_read(scratch, &data, &ndim, dims, &err));
+    assert_int_equal(ndim, 2);
+    assert_int_equal(dims[0], ROWS);
+    assert_int_equal(dims[1], LENGTH);
+    for (int i = 0; i < ROWS * LENGTH; i++)
+        assert_true(data[i] == (float)i);
+    free(data);
+    cr_npy_add(npy = cr_npy_create(scratch, &err), row, LENGTH);
+    cr_npy_discard(npy);
+    assert_true(cr_npy_read(scratch, &data, &ndim, dims, &err));
+    assert_int_equal(dims[0], ROWS);
+    free(data);
+    /* The largest shape there is fits the place that is kept for it. */
+    const int large[CR_NPY_DIMS] = {2147483647, 2147483647, 2147483647, 2147483647, 2147483647};
+    assert_true(cr_npy_finish(cr_npy_create(scratch, &err), CR_NPY_DIMS, large, &err));
+    check_refused(scratch, "too large");
+}
+
+/* Temporary files of a program that is no more; others are not touched. */
+static void test_sweep(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *suffix;
+        bool goes;
+    } files[] = {{".999999999-0.tmp", true}, {".999999999-12.tmp", true}, {".999999999-0.tmp2", false},
+                 {".1x-0.tmp", false},       {".-0.tmp", false},          {"s.999999999-0.tmp", false}};
+    cr_error err;
+    char path[128], own[128];
+    snprintf(own, sizeof own, "%s.%ld-0.tmp", scratch, (long)getpid());
+    assert_true(cr_file_write(own, "x", 1, &err));
+    write_bytes("x", 1);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s%s", scratch, files[i].suffix);
+        assert_true(cr_file_write(path, "x", 1, &err));
+    }
+    cr_file_sweep(scratch);
+    assert_int_equal(access(scratch, F_OK), 0);
+    assert_int_equal(unlink(own), 0);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s%s", scratch, files[i].suffix);
+        assert_int_equal(unlink(path) == 0, !files[i].goes);
+    }
+    cr_file_sweep("/no/such/folder/file");
+}
+
 static void test_layout(void **state)
 {
     (void)state;
@@ -263,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_numpy),          cmocka_unit_test(test_refuses_other_arrays),
         cmocka_unit_test(test_round_trip),           cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_piece_by_piece),       cmocka_unit_test(test_sweep),
         cmocka_unit_test(test_wrong_length),         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_replaces_file),        cmocka_unit_test(test_cannot_write),
         cmocka_unit_test(test_writes_through_links),

@@ -60,6 +60,8 @@ def files(tmp_path_factory):
     photo = np.where(rng.random((90, 130, 1)) < 0.5, ramp, rng.integers(0, 256, (90, 130, 3))).astype(np.uint8)
     Image.fromarray(photo).save(folder / "photo.png")
     Image.fromarray(photo[:40]).save(folder / "wide.png")
+    (folder / "elsewhere").mkdir()
+    os.link(folder / "photo.png", folder / "elsewhere" / "photo.png")
     Image.fromarray(photo[..., 0]).save(folder / "gray.png")
     batch = rng.normal(0, 1, (3, 3, 50, 70)) + np.reshape([0, 4, -4], (3, 1, 1, 1))
     np.save(folder / "batch.npy", batch.astype(np.float32))
@@ -710,7 +712,7 @@ def test_list_layers_of_a_file(run_json, files):
     (["--arch resnet34", "add --weights"], ["--arch", "resnet34", "PHOTO"]),
     (["'--wieghts'", "did you mean --weights?"], ["--wieghts", "NET", "PHOTO"]),
     (["'--clas'", "--class?"], ["--weights", "NET", "PHOTO", "--clas=3"]),
-    (["'--list'", "--list-layers?"], ["--list"]),
+    (["'--list-layer'", "--list-layers?"], ["--list-layer"]),
     (["'-x'", "--help"], ["-x"]),
     (["--class", "needs a value"], ["--weights", "NET", "PHOTO", "--class"]),
     (["--weights", "needs a value"], ["--weights", "--class", "3", "PHOTO"]),
@@ -762,14 +764,21 @@ def test_list_layers_of_a_file(run_json, files):
     (["--resize 50", "--list-layers", "WxH"], ["--weights", "NET", "--list-layers", "--resize", "50"]),
     (["-o", "PNG", "'out.jpg'"], ["--weights", "NET", "PHOTO", "-o", "out.jpg"]),
     (["-o", "folder", "'out.png'"], ["--weights", "NET", "PHOTO", "WIDE", "-o", "out.png"]),
-    (["photo_gradcam.png", "separate runs"], ["--weights", "NET", "PHOTO", "elsewhere/photo.jpg"]),
+    (["photo_gradcam.png", "separate runs", "-o FOLDER"], ["--weights", "NET", "PHOTO", "ELSEWHERE"]),
     (["--save-map and --save-raw", "'x.npy'"],
      ["--weights", "NET", "PHOTO", "--save-map", "x.npy", "--save-raw", "x.npy"]),
     (["--save-map and --tensor", "'t.npy'"], ["--weights", "NET", "--tensor", "t.npy", "--save-map", "t.npy"]),
+    (["of a folder", "add -o FOLDER"], ["--weights", "NET", "FOLDER"]),
+    (["-o", "1 picture needs a folder", "'out.png'"], ["--weights", "NET", "FOLDER", "-o", "out.png"]),
+    (["--resume", "add --jsonl"], ["--weights", "NET", "FOLDER", "-o", "out", "--resume"]),
+    (["--resume", "leave out --save-map"],
+     ["--weights", "NET", "FOLDER", "-o", "out", "--jsonl", "r.jsonl", "--resume", "--save-map", "m.npy"]),
+    (["--jsonl", "no effect", "--tensor"], ["--weights", "NET", "--tensor", "t.npy", "--jsonl", "r.jsonl"]),
     (["the picture itself"], ["--weights", "NET", "PHOTO", "-o", "PHOTO"]),
 ])
 def test_usage_errors(refuse, files, words, arguments):
-    paths = {"NET": files("net.bin"), "PHOTO": files("photo.png"), "WIDE": files("wide.png")}
+    paths = {"NET": files("net.bin"), "PHOTO": files("photo.png"), "WIDE": files("wide.png"),
+             "ELSEWHERE": files("elsewhere/photo.png"), "FOLDER": files("elsewhere")}
     refuse(2, [word.replace("NET", paths["NET"]) for word in words], *[paths.get(a, a) for a in arguments])
 
 
@@ -778,7 +787,6 @@ def test_usage_errors(refuse, files, words, arguments):
 @pytest.mark.parametrize("words, arguments", [
     (["no/such.bin", "No such file"], ["--weights", "no/such.bin", "PHOTO"]),
     (["no/such.png", "No such file"], ["--weights", "NET", "no/such.png"]),
-    (["FOLDER", "Is a directory"], ["--weights", "NET", "FOLDER"]),
     (["FOLDER"], ["--weights", "FOLDER", "PHOTO"]),
     (["PHOTO"], ["--weights", "PHOTO", "PHOTO"]),
     (["NET"], ["--weights", "NET", "NET"]),
@@ -875,7 +883,8 @@ def test_tensor_of_integers(refuse, files, tmp_path):
 
 
 def test_arrays_of_different_sizes(refuse, files, tmp_path):
-    (tmp_path / "photo_gradcam.png").touch()  # written before the second picture is seen
+    for name in ("photo", "wide"):  # written before it is seen that they differ
+        (tmp_path / f"{name}_gradcam.png").touch()
     refuse(1, ["differ in size", "72"], "--weights", files("net.bin"), files("photo.png"), files("wide.png"),
            "--no-crop", "--save-map", "maps.npy")
 

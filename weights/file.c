@@ -1,8 +1,11 @@
 /* file.c - reading whole files and replacing them in one step (file.h). */
 #include "file.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +122,18 @@ void cr_file_add(cr_file *file, const void *data, size_t bytes)
     }
 }
 
+void cr_file_patch(cr_file *file, size_t at, const void *data, size_t bytes)
+{
+    const unsigned char *from = data;
+    for (size_t done = 0; done < bytes && file->error == 0;) {
+        ssize_t put = pwrite(file->fd, from + done, bytes - done, (off_t)(at + done));
+        if (put >= 0)
+            done += (size_t)put;
+        else if (errno != EINTR)
+            file->error = errno;
+    }
+}
+
 bool cr_file_finish(cr_file *file, bool durable, cr_error *err)
 {
     /* Devices and pipes have nothing to synchronise. */
@@ -150,4 +165,34 @@ bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *e
         return false;
     cr_file_add(file, data, bytes);
     return cr_file_finish(file, false, err);
+}
+
+/* The process that an entry of a folder is a temporary file of, as open_temporary names them; 0 where it is none for this
+ * name. */
+static long temporary_of(const char *entry, const char *name)
+{
+    size_t length = strlen(name);
+    char *end;
+    if (strncmp(entry, name, length) != 0 || entry[length] != '.' || !isdigit((unsigned char)entry[length + 1]))
+        return 0;
+    long process = strtol(entry + length + 1, &end, 10);
+    if (*end != '-' || !isdigit((unsigned char)end[1]))
+        return 0;
+    strtol(end + 1, &end, 10);
+    return strcmp(end, ".tmp") == 0 ? process : 0;
+}
+
+void cr_file_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
+    DIR *open_folder = folder ? opendir(folder) : NULL;
+    for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) {
+        long process = temporary_of(entry->d_name, name);
+        if (process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH)
+            unlinkat(dirfd(open_folder), entry->d_name, 0);
+    }
+    if (open_folder)
+        closedir(open_folder);
+    free(folder);
 }

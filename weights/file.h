@@ -21,11 +21,17 @@ typedef struct cr_file cr_file;
 /* NULL where the file cannot be made. */
 cr_file *cr_file_create(const char *path, cr_error *err);
 void cr_file_add(cr_file *file, const void *data, size_t bytes);
+/* Puts other bytes in the place of those from offset `at` on, all of which were added before. What is written to directly
+ * must be a file. */
+void cr_file_patch(cr_file *file, size_t at, const void *data, size_t bytes);
 /* Renames, if all went well, and frees. durable: not before the disk has everything, so that path holds either what it
  * did or what is new also when the power fails. */
 bool cr_file_finish(cr_file *file, bool durable, cr_error *err);
 /* Leaves path as it was, and frees. */
 void cr_file_discard(cr_file *file);
+
+/* Removes the temporary files beside path that programs which were killed left behind. */
+void cr_file_sweep(const char *path);
 
 #ifdef __cplusplus
 }

@@ -32,7 +32,7 @@ static bool list_layers(const options *o, FILE *out, cr_error *err)
     return ok;
 }
 
-static bool run_task(const options *o, FILE *out, cr_error *err)
+static bool run_task(const options *o, const series *pictures, FILE *out, int *failed, cr_error *err)
 {
     switch (o->task) {
     case SHOW_HELP:
@@ -47,19 +47,19 @@ static bool run_task(const options *o, FILE *out, cr_error *err)
     case LIST_LAYERS:
         return list_layers(o, out, err);
     default:
-        return explain(o, out, err);
+        return explain(o, pictures, out, failed, err);
     }
 }
 
-/* JSON is written at once, at the end, so that a failure leaves none of it. */
-static bool run_task_as_json(const options *o, cr_error *err)
+/* JSON is written at once, at the end, so that a failure leaves none of it; but not of many pictures, which may take long. */
+static bool run_task_at_once(const options *o, const series *pictures, int *failed, cr_error *err)
 {
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
     if (!out)
         return cr_fail(err, "out of memory");
-    bool ok = run_task(o, out, err);
+    bool ok = run_task(o, pictures, out, failed, err);
     if (fclose(out) != 0 && ok)
         ok = cr_fail(err, "out of memory for the report");
     if (ok)
@@ -72,11 +72,22 @@ int explain_main(int argc, char **argv)
 {
     cr_error err = {""};
     options o;
-    int status;
-    if (!options_parse(&o, argc, argv, &err) || (o.task == EXPLAIN_PICTURES && !output_check(&o, &err)))
+    series s = {0};
+    int status, failed = 0;
+    if (!options_parse(&o, argc, argv, &err))
+        status = complain("camrun", &err, BAD_USAGE);
+    else if (o.task == EXPLAIN_PICTURES && !series_list(&s, &o, &err))
+        status = complain("camrun", &err, BAD_INPUT);
+    else if (o.task == EXPLAIN_PICTURES && !series_name(&s, &o, &err))
         status = complain("camrun", &err, BAD_USAGE);
     else
-        status = finish("camrun", o.json ? run_task_as_json(&o, &err) : run_task(&o, stdout, &err), &err);
+        status = finish("camrun", o.json && !s.many ? run_task_at_once(&o, &s, &failed, &err)
+                                                    : run_task(&o, &s, stdout, &failed, &err), &err);
+    if (status == DONE && failed) {
+        cr_fail(&err, "%d of %d pictures failed", failed, s.pictures.n);
+        status = complain("camrun", &err, SOME_FAILED);
+    }
+    series_free(&s);
     options_free(&o);
     return status;
 }

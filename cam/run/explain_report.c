@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "program.h"
+#include "progress.h"
 
 enum { TOP = 5 };
 
@@ -33,49 +34,49 @@ static void put_class(FILE *out, const cr_labels *labels, int class_index)
     put_printable(out, title);
 }
 
-static void text_top(const report *r, const image_facts *image)
+static void text_top(const report *r, FILE *out, const image_facts *image)
 {
     int top[TOP], n = top_of(image, r->run->net->classes, top);
-    fputs("     logit  probability  class\n", r->out);
+    fputs("     logit  probability  class\n", out);
     for (int i = 0; i < n; i++) {
-        fprintf(r->out, "  %8.3f     %6.2f %%  ", (double)image->logits[top[i]],
+        fprintf(out, "  %8.3f     %6.2f %%  ", (double)image->logits[top[i]],
                 100 * (double)image->probabilities[top[i]]);
-        put_class(r->out, r->run->labels, top[i]);
-        putc('\n', r->out);
+        put_class(out, r->run->labels, top[i]);
+        putc('\n', out);
     }
 }
 
-static void text_written(const report *r, const char *path)
+static void text_written(FILE *out, const char *path)
 {
-    fputs(" written to ", r->out);
-    put_printable(r->out, path);
-    putc('\n', r->out);
+    fputs(" written to ", out);
+    put_printable(out, path);
+    putc('\n', out);
 }
 
-static void text_map(const report *r, const image_facts *image, const map_facts *map)
+static void text_map(const report *r, FILE *out, const image_facts *image, const map_facts *map)
 {
     const run_facts *run = r->run;
-    fprintf(r->out, "%s for ", map->result->method->title);
-    put_class(r->out, run->labels, map->class_index);
+    fprintf(out, "%s for ", map->result->method->title);
+    put_class(out, run->labels, map->class_index);
     for (int i = 0; i < map->result->n_raw; i++) {
         const cr_raw_map *raw = &map->result->raw[i];
-        fprintf(r->out, "%s at %s (%dx%d), raw map from %.4g to %.4g", i ? ",\n " : "", run->net->nodes[raw->node].name,
+        fprintf(out, "%s at %s (%dx%d), raw map from %.4g to %.4g", i ? ",\n " : "", run->net->nodes[raw->node].name,
                 raw->w, raw->h, (double)map->range[i][0], (double)map->range[i][1]);
     }
-    putc('\n', r->out);
+    putc('\n', out);
     if (!has_evidence(map))
-        fputs("  no positive evidence: nowhere is the raw map above zero, so the map is empty\n", r->out);
+        fputs("  no positive evidence: nowhere is the raw map above zero, so the map is empty\n", out);
     else if (map->empty)
-        fputs("  no place stands out: the raw map is the same everywhere, so the map is empty\n", r->out);
+        fputs("  no place stands out: the raw map is the same everywhere, so the map is empty\n", out);
     if (map->result->method->needs & CR_NEEDS_ABLATED && image->logits[map->class_index] < 0)
-        fputs("  the logit is below zero, which by the method's formula turns the map over\n", r->out);
+        fputs("  the logit is below zero, which by the method's formula turns the map over\n", out);
     if (map->picture) {
-        putc(' ', r->out);
-        text_written(r, map->picture);
+        putc(' ', out);
+        text_written(out, map->picture);
     }
 }
 
-static void text_times(const report *r, const image_facts *image)
+static void text_times(const report *r, FILE *out, const image_facts *image)
 {
     const run_facts *run = r->run;
     double backward = 0, map = 0;
@@ -83,50 +84,86 @@ static void text_times(const report *r, const image_facts *image)
         backward += image->maps[i].backward_ms / image->n_maps;
         map += image->maps[i].map_ms / image->n_maps;
     }
-    fputs("time: ", r->out);
+    fputs("time: ", out);
     if (r->images == 0)
-        fprintf(r->out, "load %.1f ms, ", run->load_ms);
+        fprintf(out, "load %.1f ms, ", run->load_ms);
     if (image->plan_ms >= 0)
-        fprintf(r->out, "plan %.1f ms, ", image->plan_ms);
-    fprintf(r->out, "forward %.1f ms", image->forward_ms);
+        fprintf(out, "plan %.1f ms, ", image->plan_ms);
+    fprintf(out, "forward %.1f ms", image->forward_ms);
     if (image->scores_ms >= 0)
-        fprintf(r->out, ", all channels %.1f ms", image->scores_ms);
+        fprintf(out, ", all channels %.1f ms", image->scores_ms);
     if (backward >= 0)
-        fprintf(r->out, ", backward %.1f ms", backward);
-    fprintf(r->out, ", map %.1f ms%s", map, image->n_maps > run->n_methods ? " a class" : "");
+        fprintf(out, ", backward %.1f ms", backward);
+    fprintf(out, ", map %.1f ms%s", map, image->n_maps > run->n_methods ? " a class" : "");
     if (run->repeat)
-        fprintf(r->out, " (medians of %d run%s)", run->repeat, run->repeat > 1 ? "s" : "");
-    putc('\n', r->out);
+        fprintf(out, " (medians of %d run%s)", run->repeat, run->repeat > 1 ? "s" : "");
+    putc('\n', out);
 }
 
-static void text_image(const report *r, const image_facts *image)
+static void text_image(const report *r, FILE *out, const image_facts *image)
 {
     const cr_explainer *e = image->explainer;
-    put_printable(r->out, image->source);
+    put_printable(out, image->source);
     if (image->index >= 0)
-        fprintf(r->out, "[%d]", image->index);
+        fprintf(out, "[%d]", image->index);
     if (image->photo_w)
-        fprintf(r->out, " (%dx%d)", image->photo_w, image->photo_h);
-    fprintf(r->out, " through %s, input %dx%d\n", e->net->arch, e->w, e->h);
-    text_top(r, image);
+        fprintf(out, " (%dx%d)", image->photo_w, image->photo_h);
+    fprintf(out, " through %s, input %dx%d\n", e->net->arch, e->w, e->h);
+    text_top(r, out, image);
     for (int i = 0; i < image->n_maps; i++)
-        text_map(r, image, &image->maps[i]);
+        text_map(r, out, image, &image->maps[i]);
     if (image->sheet) {
-        fputs("contact sheet", r->out);
-        text_written(r, image->sheet);
+        fputs("contact sheet", out);
+        text_written(out, image->sheet);
     }
     if (image->index <= 0) /* a batch is timed as one */
-        text_times(r, image);
+        text_times(r, out, image);
+}
+
+/* "pets/cat/1.jpg  93.1 %  tabby" */
+static void text_line(const report *r, FILE *out, const image_facts *image)
+{
+    int top[TOP];
+    top_of(image, r->run->net->classes, top);
+    put_printable(out, image->source);
+    fprintf(out, "  %.1f %%  ", 100 * (double)image->probabilities[top[0]]);
+    put_class(out, r->run->labels, top[0]);
+    for (int i = 0; i < image->n_maps; i++)
+        if (image->maps[i].empty) {
+            fprintf(out, "  (%s: empty map)", image->maps[i].result->method->name);
+            break;
+        }
+    putc('\n', out);
+}
+
+static void text_counts(FILE *out, const end_facts *end)
+{
+    const counts *c = end->counts;
+    char time[32];
+    fprintf(out, "%d of %d picture%s explained in %s", c->done, c->pictures, c->pictures > 1 ? "s" : "",
+            duration_text(c->ms, time));
+    if (c->done && c->ms > 0)
+        fprintf(out, " (%.1f a second)", c->done / c->ms * 1e3);
+    if (c->failed)
+        fprintf(out, ", %d failed", c->failed);
+    if (c->before)
+        fprintf(out, ", %d were done before", c->before);
+    const int left = c->pictures - c->done - c->failed - c->before;
+    if (left)
+        fprintf(out, ", %d are left", left);
+    putc('\n', out);
 }
 
 static void text_end(const report *r, const end_facts *end)
 {
-    const char *const saved[][2] = {{"maps", end->map}, {"raw maps", end->raw}, {"logits", end->logits}};
-    for (int i = 0; i < 3; i++)
+    const char *const saved[][2] = {
+        {"maps", end->map}, {"raw maps", end->raw}, {"logits", end->logits}, {"results", end->results}};
+    if (end->counts)
+        text_counts(r->out, end);
+    for (int i = 0; i < 4; i++)
         if (saved[i][1]) {
-            fprintf(r->out, "%s written to ", saved[i][0]);
-            put_printable(r->out, saved[i][1]);
-            putc('\n', r->out);
+            fputs(saved[i][0], r->out);
+            text_written(r->out, saved[i][1]);
         }
     if (r->run->repeat)
         fprintf(r->out, "peak memory: %.1f MB, with %d thread%s of %s kernels\n", (double)end->peak_bytes / 1e6,
@@ -151,7 +188,7 @@ static void json_class(const report *r, json_writer *j, const image_facts *image
     json_float(j, "probability", image->probabilities[class_index]);
 }
 
-static void json_transform(json_writer *j, const cr_transform *t)
+void json_transform(json_writer *j, const cr_transform *t)
 {
     json_open(j, "preprocessing", '{');
     if (t->resize)
@@ -199,9 +236,8 @@ static void json_begin(report *r)
     json_open(j, "images", '[');
 }
 
-static void json_map(report *r, const image_facts *image, const map_facts *map)
+static void json_map(const report *r, json_writer *j, const image_facts *image, const map_facts *map, bool times)
 {
-    json_writer *j = &r->j;
     json_open(j, NULL, '{');
     json_text(j, "method", map->result->method->name);
     json_class(r, j, image, map->class_index);
@@ -220,19 +256,18 @@ static void json_map(report *r, const image_facts *image, const map_facts *map)
     json_close(j, ']');
     json_bool(j, "positive_evidence", has_evidence(map));
     json_bool(j, "empty", map->empty);
-    if (map->backward_ms >= 0)
+    if (times && map->backward_ms >= 0)
         json_double(j, "backward_ms", map->backward_ms);
-    json_double(j, "map_ms", map->map_ms);
+    if (times)
+        json_double(j, "map_ms", map->map_ms);
     json_text(j, "picture", map->picture);
     json_close(j, '}');
 }
 
-static void json_image(report *r, const image_facts *image)
+/* What one image's object has behind its source. */
+static void json_image(const report *r, json_writer *j, const image_facts *image, bool times)
 {
     const cr_explainer *e = image->explainer;
-    json_writer *j = &r->j;
-    json_open(j, NULL, '{');
-    json_text(j, "source", image->source);
     if (image->index >= 0)
         json_integer(j, "index", image->index);
     if (image->photo_w) {
@@ -250,23 +285,68 @@ static void json_image(report *r, const image_facts *image)
     json_close(j, ']');
     json_open(j, "maps", '[');
     for (int i = 0; i < image->n_maps; i++)
-        json_map(r, image, &image->maps[i]);
+        json_map(r, j, image, &image->maps[i], times);
     json_close(j, ']');
     json_text(j, "sheet", image->sheet);
+    if (!times)
+        return;
     if (image->plan_ms >= 0)
         json_double(j, "plan_ms", image->plan_ms);
     json_double(j, "forward_ms", image->forward_ms);
     if (image->scores_ms >= 0)
         json_double(j, "scores_ms", image->scores_ms);
-    json_integer(j, "arena_bytes", (int64_t)cr_plan_arena_bytes(e->plan));
-    json_integer(j, "packed_weight_bytes", (int64_t)cr_plan_packed_bytes(e->plan));
+}
+
+static void json_memory(json_writer *j, const image_facts *image)
+{
+    json_integer(j, "arena_bytes", (int64_t)cr_plan_arena_bytes(image->explainer->plan));
+    json_integer(j, "packed_weight_bytes", (int64_t)cr_plan_packed_bytes(image->explainer->plan));
+}
+
+void report_line(const report *r, FILE *to, const image_facts *image, int64_t bytes)
+{
+    json_writer j = {.out = to, .compact = true};
+    json_open(&j, NULL, '{');
+    json_text(&j, "source", image->source);
+    json_integer(&j, "bytes", bytes);
+    json_open(&j, "pictures", '[');
+    for (int i = 0; i < image->n_maps; i++)
+        if (image->maps[i].picture)
+            json_text(&j, NULL, image->maps[i].picture);
+    if (image->sheet)
+        json_text(&j, NULL, image->sheet);
+    json_close(&j, ']');
+    json_image(r, &j, image, r->run->repeat > 0);
+    json_close(&j, '}');
+    putc('\n', to);
+}
+
+static void json_failure(json_writer *j, const char *source, const char *why)
+{
+    json_open(j, NULL, '{');
+    json_text(j, "source", source);
+    json_text(j, "error", why);
     json_close(j, '}');
+}
+
+void report_failure_line(FILE *to, const char *source, const char *why)
+{
+    json_writer j = {.out = to, .compact = true};
+    json_failure(&j, source, why);
+    putc('\n', to);
 }
 
 static void json_end(report *r, const end_facts *end)
 {
     json_writer *j = &r->j;
     json_close(j, ']');
+    if (end->counts) {
+        json_integer(j, "pictures", end->counts->pictures);
+        json_integer(j, "done", end->counts->done);
+        json_integer(j, "done_before", end->counts->before);
+        json_integer(j, "failed", end->counts->failed);
+        json_text(j, "results", end->results);
+    }
     json_text(j, "saved_map", end->map);
     json_text(j, "saved_raw", end->raw);
     json_text(j, "saved_logits", end->logits);
@@ -276,25 +356,61 @@ static void json_end(report *r, const end_facts *end)
 
 /* ---- both ---- */
 
-void report_begin(report *r, FILE *out, bool as_json, const run_facts *run)
+void report_begin(report *r, FILE *out, report_style style, const run_facts *run)
 {
-    *r = (report){.out = out, .as_json = as_json, .run = run, .j = {.out = out}};
-    if (as_json)
+    *r = (report){.out = out, .style = style, .run = run, .j = {.out = out}};
+    if (style == REPORT_JSON)
         json_begin(r);
 }
 
-void report_image(report *r, const image_facts *image)
+/* For a member of the array of images, which report_put puts there. */
+static json_writer inner_writer(const report *r, FILE *to)
 {
-    if (r->as_json)
-        json_image(r, image);
-    else
-        text_image(r, image);
+    return (json_writer){.out = to, .depth = r->j.depth};
+}
+
+void report_image(report *r, FILE *to, const image_facts *image)
+{
+    json_writer j = inner_writer(r, to);
+    switch (r->style) {
+    case REPORT_TEXT:
+        text_image(r, to, image);
+        break;
+    case REPORT_LINES:
+        text_line(r, to, image);
+        break;
+    case REPORT_END:
+        break;
+    case REPORT_JSON:
+        if (image->index > 0) /* the batch before it */
+            putc(',', to);
+        json_open(&j, NULL, '{');
+        json_text(&j, "source", image->source);
+        json_image(r, &j, image, true);
+        json_memory(&j, image);
+        json_close(&j, '}');
+    }
     r->images++;
+}
+
+void report_failure(report *r, FILE *to, const char *source, const char *why)
+{
+    json_writer j = inner_writer(r, to);
+    if (r->style == REPORT_JSON)
+        json_failure(&j, source, why);
+}
+
+void report_put(report *r, const char *text)
+{
+    if (r->style == REPORT_JSON && r->j.filled)
+        putc(',', r->out);
+    fputs(text, r->out);
+    r->j.filled = true;
 }
 
 void report_end(report *r, const end_facts *end)
 {
-    if (r->as_json)
+    if (r->style == REPORT_JSON)
         json_end(r, end);
     else
         text_end(r, end);

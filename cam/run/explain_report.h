@@ -51,24 +51,53 @@ typedef struct image_facts {
     const char *sheet;             /* path; NULL where none is written */
 } image_facts;
 
+/* How many pictures of many there were, and what became of them. */
+typedef struct counts {
+    int pictures;     /* all of them */
+    int before;       /* done by the runs that this one goes on with */
+    int done, failed; /* in this run */
+    double ms;        /* of this run */
+} counts;
+
 /* About the end. */
 typedef struct end_facts {
+    const counts *counts;           /* NULL for one picture */
+    const char *results;            /* path; NULL where there are none */
     const char *map, *raw, *logits; /* paths of arrays; NULL where none was asked for */
     size_t peak_bytes;              /* of the process's memory */
 } end_facts;
 
+typedef enum report_style {
+    REPORT_TEXT,
+    REPORT_LINES,   /* one line for each image, and the end */
+    REPORT_END,     /* the end alone */
+    REPORT_JSON
+} report_style;
+
 typedef struct report {
     FILE *out;
-    bool as_json;
+    report_style style;
     const run_facts *run;
     int images;
     json_writer j;
 } report;
 
-/* In this order, report_image once for each. run must outlive the report. */
-void report_begin(report *r, FILE *out, bool as_json, const run_facts *run);
-void report_image(report *r, const image_facts *image);
+/* First begin, last end; run must outlive the report. What is between them is made and put apart from each other: a picture
+ * is told of once all its files are written. */
+void report_begin(report *r, FILE *out, report_style style, const run_facts *run);
 void report_end(report *r, const end_facts *end);
+/* Writes what report_put takes to `to`: of an image, or of one that failed. */
+void report_image(report *r, FILE *to, const image_facts *image);
+void report_failure(report *r, FILE *to, const char *source, const char *why);
+void report_put(report *r, const char *text);
+
+/* The same as a line of JSON (results.h), without what differs from run to run: times, which --timing adds, and memory.
+ * bytes: of the source. */
+void report_line(const report *r, FILE *to, const image_facts *image, int64_t bytes);
+void report_failure_line(FILE *to, const char *source, const char *why);
+
+/* The member "preprocessing". */
+void json_transform(json_writer *j, const cr_transform *t);
 
 /* For --list-methods. */
 void report_methods(FILE *out, bool as_json);

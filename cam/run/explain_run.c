@@ -1,86 +1,20 @@
-/* run.c - explaining what the command line asks for.
+/* explain_run.c - camrun without a sub-command: explaining what the command line asks for.
  *
- * explain() sets a run up; explain_pictures() or explain_tensor() feeds it; explain_batch() does the work and hands the
- * facts to explain_report.c. */
+ * explain() sets a run up and feeds it with a tensor or with pictures, which explain_batch.c explains. Of many pictures some are
+ * taken at a time: their files are decoded together, one on each thread; then the network, on all threads, explains one
+ * after the other; then what was drawn is compressed and written, again together; and at last they are told of, in order. */
 #include "explain_run.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "camrun.h"
-#include "contact.h"
+#include "explain_batch.h"
+#include "file.h"
 #include "interrupt.h"
-#include "output.h"
 #include "program.h"
-#include "explain_report.h"
-
-/* What a run needs from its first picture to its last. */
-typedef struct run {
-    const options *o;
-    network network;
-    int *layers, n_layers;       /* nodes */
-    cr_target *targets;
-    int n_targets;
-    int repeat;                  /* runs that are timed, of which the median counts */
-    double *times;               /* (repeat) */
-    cr_explainer *explainer;     /* of the last input size */
-    stack maps, raws, logits;    /* for --save-... */
-    run_facts facts;
-    report report;
-} run;
-
-/* ---- small things ---- */
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
-static bool no_memory(cr_error *err)
-{
-    return cr_fail(err, "out of memory");
-}
-
-/* ---- progress, on a terminal that does not show the report ---- */
-
-static bool wants_progress(const options *o)
-{
-    return o->images.n > 1 && isatty(STDERR_FILENO) && (o->json || !isatty(STDOUT_FILENO));
-}
-
-static void show_progress(const options *o, int image)
-{
-    if (!wants_progress(o))
-        return;
-    fprintf(stderr, "\r\033[K%d/%d ", image + 1, o->images.n);
-    put_printable(stderr, o->images.items[image]);
-}
-
-static void clear_progress(const options *o)
-{
-    if (wants_progress(o))
-        fputs("\r\033[K", stderr);
-}
-
-/* Of one picture whose method runs the network for every channel; it is gone before the report goes on. */
-static void show_channels(void *owner, int done, int all)
-{
-    (void)owner;
-    if (!isatty(STDERR_FILENO))
-        return;
-    fprintf(stderr, "\r\033[K%d of %d channels", done, all);
-    if (done == all)
-        fputs("\r\033[K", stderr);
-    fflush(stderr);
-}
+#include "progress.h"
+#include "results.h"
 
 /* ---- setting up ---- */
 
@@ -112,14 +46,17 @@ static bool set_up(run *r, cr_error *err)
         return false;
     r->repeat = !o->timing ? 1 : o->repeat ? o->repeat : 10;
     if (!(r->times = calloc((size_t)r->repeat, sizeof *r->times)))
-        return no_memory(err);
+        return cr_fail(err, "out of memory");
     r->facts = (run_facts){
         .weights = o->network.weights, .net = r->network.net, .labels = &r->network.labels, .methods = o->methods.items,
         .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers,
         .transform = o->task == EXPLAIN_PICTURES ? &r->network.transform : NULL,
         .load_ms = r->network.load_ms, .repeat = o->timing ? r->repeat : 0,
     };
-    return true;
+    r->maps = (stack){.path = o->save_map, .inner = 2};
+    r->raws = (stack){.path = o->save_raw, .inner = 2};
+    r->logits = (stack){.path = o->save_logits, .inner = 1};
+    return drawings_create(&r->drawings, r->many && o->output, err);
 }
 
 static void tear_down(run *r)
@@ -127,6 +64,7 @@ static void tear_down(run *r)
     stack_free(&r->maps);
     stack_free(&r->raws);
     stack_free(&r->logits);
+    drawings_free(&r->drawings);
     cr_explainer_free(r->explainer);
     free(r->times);
     free(r->targets);
@@ -134,342 +72,281 @@ static void tear_down(run *r)
     network_close(&r->network);
 }
 
-/* ---- pictures ---- */
+/* ---- one outcome ---- */
 
-/* What is explained: a photograph the network saw through geometry, or (NULL) a tensor. */
-typedef struct subject {
-    const char *source;
-    const cr_image *photo;
-    cr_geometry geometry;
-} subject;
-
-static bool color_map(cr_image *out, const float *map, int w, int h, const cr_colormap *colormap, cr_error *err)
+static bool written(const outcome *out, cr_error *err)
 {
-    if (!cr_image_create(out, w, h, err))
-        return false;
-    for (size_t i = 0; i < (size_t)w * (size_t)h; i++)
-        cr_colormap_rgb(colormap, map[i], out->rgb + 3 * i);
-    return true;
+    if (out->failure.text[0])
+        *err = out->failure;
+    return !out->failure.text[0];
 }
 
-/* The class in a picture's title. */
-static void describe_class(char *title, size_t size, const run *r, int class_index, float probability)
+/* Adds what came of a batch, whose pictures are written, to all that tells of it. A failure is one of the run. */
+static bool put_outcome(run *r, outcome *out, cr_error *err)
 {
-    char name[200];
-    cr_class_title(name, sizeof name, &r->network.labels, class_index);
-    snprintf(title, size, "%s (%.1f %%)", name, 100 * (double)probability);
+    report_put(&r->report, out->text);
+    return stack_add(&r->maps, &out->maps, err) && stack_add(&r->raws, &out->raws, err) &&
+           stack_add(&r->logits, &out->logits, err);
 }
 
-/* For a panel. */
-static void describe(char *caption, size_t size, const run *r, const cr_explanation *result, const char *class_title)
-{
-    snprintf(caption, size, "%s for %s at %s%s", result->method->title, class_title,
-             r->network.net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "");
-}
-
-static bool write_png(const cr_image *picture, const char *path, cr_error *err)
-{
-    interrupt_hold();
-    bool ok = cr_image_write_png(picture, path, err);
-    interrupt_release();
-    return ok;
-}
-
-static bool write_picture(const run *r, const subject *s, const float *map, const char *caption, const char *path,
-                          cr_error *err)
-{
-    const options *o = r->o;
-    cr_error unknown;
-    const cr_colormap *colormap = o->colormap ? o->colormap : cr_colormap_find("jet", &unknown);
-    cr_image picture = {0};
-    bool ok;
-    if (!s->photo)
-        ok = color_map(&picture, map, r->explainer->w, r->explainer->h, colormap, err);
-    else if (o->panel)
-        ok = cr_picture_panel(&picture, s->photo, map, &s->geometry, o->alpha, colormap, caption, err);
-    else
-        ok = cr_picture_overlay(&picture, s->photo, map, &s->geometry, o->alpha, colormap, err);
-    ok = ok && write_png(&picture, path, err);
-    cr_image_free(&picture);
-    return ok;
-}
-
-/* ---- explaining one batch ---- */
-
-/* Makes r->explainer fit this input size. *plan_ms is negative where it did already. */
-static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
-{
-    const cr_explainer *e = r->explainer;
-    *plan_ms = -1;
-    if (e && e->n == n && e->h == h && e->w == w)
-        return true;
-    cr_explainer_free(r->explainer);
-    double start = now_ms();
-    const options *o = r->o;
-    const cr_explain_request request = {
-        .methods = o->methods.items, .n_methods = o->methods.n, .layers = r->layers, .n_layers = r->n_layers,
-        .n = n, .h = h, .w = w, .direct = o->direct, .seed = (uint64_t)o->seed,
-        .eigen_smooth = o->eigen_smooth, .aug_smooth = o->aug_smooth, .progress = show_channels,
-    };
-    r->explainer = cr_explainer_create(r->network.net, &request, err);
-    *plan_ms = now_ms() - start;
-    return r->explainer != NULL;
-}
-
-typedef enum stage { FORWARD, SCORES, BACKWARD, MAPS, SMOOTH } stage;
-
-/* Runs one stage; what it reads: the input, or the classes. *ms is the median over r->repeat runs; --timing begins with
- * one more to warm up. */
-static bool run_timed(run *r, stage which, const void *reads, double *ms, cr_error *err)
-{
-    for (int i = r->o->timing ? -1 : 0; i < r->repeat; i++) {
-        double start = now_ms();
-        cr_explainer *e = r->explainer;
-        if (which == FORWARD    ? !cr_explainer_forward(e, reads, err)
-            : which == SCORES   ? !cr_explainer_score(e, err)
-            : which == BACKWARD ? !cr_explainer_backward(e, reads, err)
-            : which == SMOOTH   ? !cr_explainer_smooth(e, reads, err)
-                                : !cr_explainer_maps(e, err))
-            return false;
-        if (i >= 0)
-            r->times[i] = now_ms() - start;
-    }
-    *ms = median(r->times, r->repeat);
-    return true;
-}
-
-/* One batch on its way: facts of image i, target k and method m are at [(i * n_targets + k) * n_methods + m]. */
-typedef struct batch {
-    const subject *subject;
-    int n;
-    int *classes;               /* (n): the ones explained at the moment */
-    float *probabilities;       /* (n, all classes) */
-    int n_maps;                 /* of each image: n_targets * n_methods */
-    map_facts *maps;            /* (n, n_targets, n_methods) */
-    float (*ranges)[2];         /* (n, n_targets, n_methods, n_layers + 1) */
-    char (*paths)[PATH_SIZE];   /* (n, n_targets, n_methods) */
-    float *saved_maps;          /* its part of run.maps, or NULL */
-    float *saved_raws;          /* its part of run.raws, or NULL */
-    contact sheet;              /* with --sheet; its one picture's */
-    char sheet_path[PATH_SIZE];
-} batch;
-
-static bool allocate_batch(batch *b, const run *r, int n)
-{
-    b->n = n;
-    b->n_maps = r->n_targets * r->o->methods.n;
-    size_t images = (size_t)n, maps = images * (size_t)b->n_maps;
-    return (b->classes = calloc(images, sizeof *b->classes)) &&
-           (b->probabilities = calloc(images * (size_t)r->network.net->classes, sizeof *b->probabilities)) &&
-           (b->maps = calloc(maps, sizeof *b->maps)) &&
-           (b->ranges = calloc(maps * ((size_t)r->n_layers + 1), sizeof *b->ranges)) &&
-           (b->paths = calloc(maps, sizeof *b->paths));
-}
-
-static void free_batch(batch *b)
-{
-    free(b->classes);
-    free(b->probabilities);
-    free(b->maps);
-    free(b->ranges);
-    free(b->paths);
-    contact_free(&b->sheet);
-}
-
-/* Makes room for the batch in the arrays to be saved; its logits are there already. */
-static bool grow_stacks(run *r, batch *b, cr_error *err)
-{
-    const options *o = r->o;
-    const cr_explainer *e = r->explainer;
-    float *logits;
-    const int maps[STACK_DIMS] = {r->n_targets, e->n_results, e->h, e->w};
-    if (o->save_map && !stack_grow(&r->maps, b->n, maps, &b->saved_maps, err))
-        return false;
-    const cr_raw_map *raw = &e->results[0].raw[0];
-    const int raws[STACK_DIMS] = {r->n_targets, e->n_results, raw->h, raw->w};
-    if (o->save_raw && !stack_grow(&r->raws, b->n, raws, &b->saved_raws, err))
-        return false;
-    if (o->save_logits) {
-        const int all[STACK_DIMS] = {1, 1, 1, r->network.net->classes};
-        if (!stack_grow(&r->logits, b->n, all, &logits, err))
-            return false;
-        memcpy(logits, e->logits, (size_t)b->n * (size_t)r->network.net->classes * sizeof *logits);
-    }
-    return true;
-}
-
-static bool begin_sheet(const run *r, batch *b, cr_error *err)
-{
-    return !r->o->sheet || contact_begin(&b->sheet, r->o, b->subject->photo, &b->subject->geometry, r->n_targets,
-                                         r->n_layers, err);
-}
-
-static bool write_sheet(const run *r, batch *b, cr_error *err)
-{
-    return !r->o->sheet || (output_path(b->sheet_path, r->o, b->subject->source, NULL, -1, -1, NULL, err) &&
-                            write_png(cr_sheet_image(b->sheet.sheet), b->sheet_path, err));
-}
-
-/* What is to be told, saved and drawn of method m's map of image i for target k, which the explainer has just made. */
-static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
-{
-    const options *o = r->o;
-    const cr_explainer *e = r->explainer;
-    const cr_explanation *result = &e->results[m];
-    size_t at = (size_t)i * (size_t)b->n_maps + (size_t)(k * e->n_results + m), pixels = (size_t)e->h * (size_t)e->w;
-    map_facts *facts = &b->maps[at];
-    const float *map = result->maps + (size_t)i * pixels;
-    float least, most;
-    if (!cr_map_range(map, pixels, &least, &most, err))
-        return false;
-    facts->class_index = b->classes[i];
-    facts->result = result;
-    facts->empty = !(most > 0);
-    facts->range = b->ranges + at * ((size_t)r->n_layers + 1);
-    for (int l = 0; l < result->n_raw; l++) {
-        const cr_raw_map *raw = &result->raw[l];
-        size_t size = (size_t)raw->h * (size_t)raw->w;
-        const float *values = raw->values + (size_t)i * size;
-        if (!cr_map_range(values, size, &facts->range[l][0], &facts->range[l][1], err))
-            return false;
-        if (b->saved_raws)
-            memcpy(b->saved_raws + at * size, values, size * sizeof *values);
-    }
-    if (b->saved_maps)
-        memcpy(b->saved_maps + at * pixels, map, pixels * sizeof *map);
-
-    if (!b->subject->photo && !o->output)
-        return true;
-    char title[240], caption[400];
-    describe_class(title, sizeof title, r, b->classes[i],
-                   b->probabilities[i * r->network.net->classes + b->classes[i]]);
-    if (o->sheet)
-        return contact_add(&b->sheet, e, k, m, title, err);
-    describe(caption, sizeof caption, r, result, title);
-    bool several = r->n_targets > 1;
-    facts->picture = b->paths[at];
-    return output_path(b->paths[at], o, b->subject->source, result->method, b->n > 1 ? i : -1,
-                       several ? b->classes[i] : -1, several ? cr_label(&r->network.labels, b->classes[i]) : NULL, err) &&
-           write_picture(r, b->subject, map, caption, facts->picture, err);
-}
-
-static bool explain_targets(run *r, batch *b, cr_error *err)
-{
-    const cr_explainer *e = r->explainer;
-    for (int k = 0; k < r->n_targets; k++) {
-        double backward_ms = -1, map_ms;
-        for (int i = 0; i < b->n; i++)
-            b->classes[i] = cr_target_class(&r->targets[k], e->logits + (size_t)i * (size_t)r->network.net->classes,
-                                            r->network.net->classes);
-        if (r->o->aug_smooth ? !run_timed(r, SMOOTH, b->classes, &map_ms, err)
-                             : !run_timed(r, BACKWARD, b->classes, &backward_ms, err) ||
-                                   !run_timed(r, MAPS, NULL, &map_ms, err))
-            return false;
-        for (int i = 0; i < b->n; i++)
-            for (int m = 0; m < e->n_results; m++) {
-                map_facts *facts = &b->maps[i * b->n_maps + k * e->n_results + m];
-                facts->backward_ms = e->needs_backward ? backward_ms : -1;
-                facts->map_ms = map_ms;
-                if (!finish_map(r, b, i, k, m, err))
-                    return false;
-            }
-    }
-    return true;
-}
-
-/* x: (n,C,h,w), one image where it is a photograph. */
-static bool explain_batch(run *r, const subject *s, const float *x, int n, int h, int w, cr_error *err)
-{
-    double plan_ms, forward_ms, scores_ms = -1;
-    cr_error why;
-    if (!prepare(r, n, h, w, &plan_ms, &why) || !run_timed(r, FORWARD, x, &forward_ms, &why))
-        return cr_fail(err, "%.200s: %s", s->source, why.text);
-    const cr_explainer *e = r->explainer;
-    if (e->needs_scores && !r->o->aug_smooth && !run_timed(r, SCORES, NULL, &scores_ms, err))
-        return false;
-    batch b = {.subject = s};
-    bool ok = allocate_batch(&b, r, n) || no_memory(err);
-    if (ok)
-        cr_softmax(b.probabilities, e->logits, n, r->network.net->classes);
-    ok = ok && grow_stacks(r, &b, err) && begin_sheet(r, &b, err) && explain_targets(r, &b, err) && write_sheet(r, &b, err);
-    for (int i = 0; ok && i < n; i++) {
-        size_t logits = (size_t)i * (size_t)r->network.net->classes;
-        image_facts facts = {
-            .source = s->source, .index = s->photo ? -1 : i,
-            .photo_w = s->photo ? s->photo->w : 0, .photo_h = s->photo ? s->photo->h : 0,
-            .explainer = e, .logits = e->logits + logits, .probabilities = b.probabilities + logits,
-            .plan_ms = plan_ms, .forward_ms = forward_ms, .scores_ms = scores_ms,
-            .maps = b.maps + i * b.n_maps, .n_maps = b.n_maps, .sheet = r->o->sheet ? b.sheet_path : NULL,
-        };
-        report_image(&r->report, &facts);
-    }
-    free_batch(&b);
-    return ok;
-}
-
-/* ---- what is explained ---- */
-
-static bool explain_picture(run *r, const char *path, cr_error *err)
-{
-    network_input input;
-    bool ok = network_read(&input, &r->network, path, err);
-    subject s = {.source = path, .photo = &input.photo, .geometry = input.geometry};
-    ok = ok && explain_batch(r, &s, input.x, 1, s.geometry.h, s.geometry.w, err);
-    network_input_free(&input);
-    return ok;
-}
-
-static bool explain_pictures(run *r, cr_error *err)
-{
-    const options *o = r->o;
-    bool ok = true;
-    for (int i = 0; ok && i < o->images.n; i++) {
-        show_progress(o, i);
-        ok = explain_picture(r, o->images.items[i], err);
-    }
-    clear_progress(o);
-    return ok;
-}
+/* ---- a tensor ---- */
 
 static bool explain_tensor(run *r, cr_error *err)
 {
     const char *path = r->o->tensor;
-    subject s = {.source = path};
-    float *x;
+    char *stem = output_stem(path);
+    subject s = {.source = path, .stem = stem};
+    outcome out = {0};
+    float *x = NULL;
     int n, dim[CR_NPY_DIMS] = {0};
-    if (!cr_npy_read(path, &x, &n, dim, err))
-        return false;
+    bool ok = (stem || cr_fail(err, "out of memory")) && cr_npy_read(path, &x, &n, dim, err);
     char found[64] = "";
-    for (int i = 0; i < n; i++)
+    for (int i = 0; ok && i < n; i++)
         snprintf(found + strlen(found), sizeof found - strlen(found), "%s%d", i ? "," : "", dim[i]);
-    bool ok = (n == 4 && dim[0] > 0 && dim[1] == r->network.net->in_channels) ||
+    ok = ok && ((n == 4 && dim[0] > 0 && dim[1] == r->network.net->in_channels) ||
               cr_fail(err, "%.200s: expected an array of shape (N,%d,H,W) for this %s, found (%s)%s", path,
-                      r->network.net->in_channels, r->network.net->arch, found, n == 3 ? "; x[None] adds the axis N" : "");
-    ok = ok && explain_batch(r, &s, x, dim[0], dim[2], dim[3], err);
+                      r->network.net->in_channels, r->network.net->arch, found, n == 3 ? "; x[None] adds the axis N" : ""));
+    ok = ok && explain_batch(r, &s, x, dim[0], dim[2], dim[3], &out, err);
+    interrupt_hold();
+    drawings_write(&r->drawings);
+    ok = ok && written(&out, err) && put_outcome(r, &out, err);
+    interrupt_release();
+    outcome_free(&out);
+    free(stem);
     free(x);
     return ok;
 }
 
-static bool save_arrays(const run *r, cr_error *err)
+/* ---- pictures ---- */
+
+/* A picture that is being explained. */
+typedef struct slot {
+    const picture_file *picture;
+    network_input input;
+    bool ok;      /* so far */
+    cr_error why; /* it is not */
+    outcome out;
+} slot;
+
+enum { MOST_SLOTS = 16 };
+
+/* A run over pictures. */
+typedef struct passage {
+    run *run;
+    const series *series;
+    results results;
+    counts counts;
+    int next;               /* picture to look at */
+    double start;
+    progress line;
+    bool wants_line;        /* not where the report is on the terminal */
+    slot slots[MOST_SLOTS];
+    int n_slots;
+} passage;
+
+/* "[=====>              ] 123/1000  12.3 a second  1 min 10 s left  2 failed" */
+static void show_pictures(passage *p, const char *more)
 {
-    interrupt_hold();
-    bool ok = stack_save(&r->maps, r->o->save_map, 2, err) && stack_save(&r->raws, r->o->save_raw, 2, err) &&
-              stack_save(&r->logits, r->o->save_logits, 1, err);
-    interrupt_release();
+    enum { WIDTH = 20 };
+    const counts *c = &p->counts;
+    const int past = c->before + c->done + c->failed, here = c->done + c->failed;
+    const double ms = now_ms() - p->start;
+    char left[64] = "", failed[32] = "", bar[WIDTH + 1];
+    if (!p->wants_line || !progress_due(&p->line))
+        return;
+    for (int i = 0; i < WIDTH; i++)
+        bar[i] = (int64_t)i * c->pictures < (int64_t)past * WIDTH ? '=' : ' ';
+    bar[WIDTH] = '\0';
+    if (here) {
+        char time[32];
+        snprintf(left, sizeof left, "  %.1f/s  %s left", here / ms * 1e3, duration_text(ms / here * (c->pictures - past), time));
+    }
+    if (c->failed)
+        snprintf(failed, sizeof failed, "  %d failed", c->failed);
+    fprintf(stderr, "\r\033[K[%s] %d/%d%s%s%s", bar, past, c->pictures, left, failed, more);
+}
+
+/* Of a picture whose method runs the network for every channel. */
+static void show_channels(void *owner, int done, int all)
+{
+    passage *p = ((run *)owner)->passage;
+    char more[48];
+    snprintf(more, sizeof more, "  %d of %d channels", done, all);
+    if (p && p->run->many) {
+        show_pictures(p, more);
+    } else if (isatty(STDERR_FILENO)) {
+        fprintf(stderr, "\r\033[K%s", done < all ? more + 2 : "");
+        fflush(stderr);
+    }
+}
+
+/* Takes the next pictures that are not done. */
+static void take_pictures(passage *p)
+{
+    const picture_list *l = &p->series->pictures;
+    const int most = 2 * cr_threads() < MOST_SLOTS ? 2 * cr_threads() : MOST_SLOTS;
+    for (p->n_slots = 0; p->n_slots < most && p->next < l->n; p->next++)
+        if (!p->results.done[p->next])
+            p->slots[p->n_slots++] = (slot){.picture = &l->items[p->next]};
+}
+
+static void explain_slot(passage *p, slot *s)
+{
+    const char *stem = p->series->stems[s->picture - p->series->pictures.items];
+    const subject what = {.source = s->picture->path, .stem = stem, .bytes = s->picture->bytes, .photo = &s->input.photo,
+                          .geometry = s->input.geometry};
+    s->ok = explain_batch(p->run, &what, s->input.x, 1, s->input.geometry.h, s->input.geometry.w, &s->out, &s->why);
+}
+
+/* Tells of a picture that did not work out. */
+static bool put_failure(passage *p, const slot *s, cr_error *err)
+{
+    char *text = NULL, *line = NULL;
+    size_t bytes;
+    FILE *to_text = open_memstream(&text, &bytes), *to_line = open_memstream(&line, &bytes);
+    bool ok = to_text && to_line;
+    if (ok) {
+        report_failure(&p->run->report, to_text, s->picture->path, s->why.text);
+        report_failure_line(to_line, s->picture->path, s->why.text);
+    }
+    ok = (!to_text || fclose(to_text) == 0) && ok;
+    ok = (!to_line || fclose(to_line) == 0) && ok;
+    progress_clear(&p->line);
+    complain("camrun", &s->why, 0);
+    p->counts.failed++;
+    ok = ok || cr_fail(err, "out of memory");
+    if (ok)
+        report_put(&p->run->report, text);
+    ok = ok && results_add(&p->results, line, err);
+    free(text);
+    free(line);
     return ok;
 }
 
-bool explain(const options *o, FILE *out, cr_error *err)
+/* Everything that came of a picture. */
+static bool put_slot(passage *p, slot *s, cr_error *err)
 {
-    run r = {.o = o};
+    s->ok = s->ok && written(&s->out, &s->why);
+    if (!s->ok && !p->run->many) {
+        *err = s->why;
+        return false;
+    }
+    if (!s->ok)
+        return put_failure(p, s, err);
+    p->counts.done++;
+    if (p->run->report.style != REPORT_JSON && *s->out.text)
+        progress_clear(&p->line);
+    return put_outcome(p->run, &s->out, err) && results_add(&p->results, s->out.line ? s->out.line : "", err);
+}
+
+/* The pictures in the slots; a signal leaves those behind the one that it meets for another run. */
+static bool explain_slots(passage *p, cr_error *err)
+{
+    bool ok = true;
+    int n = p->n_slots;
+#pragma omp parallel for schedule(dynamic) num_threads(cr_threads())
+    for (int i = 0; i < n; i++) {
+        slot *s = &p->slots[i];
+        s->ok = network_read(&s->input, &p->run->network, s->picture->path, &s->why);
+    }
+    for (int i = 0; i < n; i++) {
+        if (p->run->many && i && interrupt_waits())
+            n = i;
+        else if (p->slots[i].ok)
+            explain_slot(p, &p->slots[i]);
+        network_input_free(&p->slots[i].input);
+        show_pictures(p, "");
+    }
+    if (!p->run->many)
+        interrupt_hold();
+    drawings_write(&p->run->drawings);
+    for (int i = 0; i < p->n_slots; i++) {
+        ok = ok && (i >= n || put_slot(p, &p->slots[i], err));
+        outcome_free(&p->slots[i].out);
+        network_input_free(&p->slots[i].input);
+    }
+    if (!p->run->many)
+        interrupt_release();
+    return ok;
+}
+
+/* What a program that was killed left behind of the first pictures that are to do. */
+static void sweep(const passage *p)
+{
+    const run *r = p->run;
+    const options *o = r->o;
+    for (int i = 0, left = MOST_SLOTS; i < p->series->pictures.n && left; i++)
+        for (int m = 0; !p->results.done[i] && m < (o->sheet ? 1 : o->methods.n); m++, left -= m == 1) {
+            char path[PATH_SIZE];
+            if (output_path(path, o, true, p->series->stems[i], o->sheet ? NULL : o->methods.items[m], -1, -1, NULL, NULL))
+                cr_file_sweep(path);
+        }
+}
+
+static bool explain_pictures(passage *p, cr_error *err)
+{
+    const run *r = p->run;
+    const uint64_t weights = r->o->jsonl ? network_fingerprint(&r->network) : 0;
+    if (!results_open(&p->results, r->o, &r->facts, weights, &p->series->pictures, err))
+        return false;
+    p->counts = (counts){.pictures = p->series->pictures.n, .before = p->results.n_done};
+    if (r->o->resume)
+        sweep(p);
+    if (r->many)
+        interrupt_hold();
+    bool ok = true;
+    p->start = now_ms();
+    for (take_pictures(p); ok && p->n_slots && !interrupt_waits(); take_pictures(p))
+        ok = explain_slots(p, err);
+    p->counts.ms = now_ms() - p->start;
+    progress_clear(&p->line);
+    cr_error unsaid;
+    const bool complete = p->counts.before + p->counts.done + p->counts.failed == p->counts.pictures;
+    return results_end(&p->results, &p->counts, complete, ok ? err : &unsaid) && ok;
+}
+
+/* ---- the whole ---- */
+
+static bool save_arrays(run *r, cr_error *err)
+{
+    interrupt_hold();
+    bool ok = stack_save(&r->maps, err) && stack_save(&r->raws, err) && stack_save(&r->logits, err);
+    if (!r->many)
+        interrupt_release();
+    return ok;
+}
+
+/* What to tell on standard output: of files that were named one by one everything, of what a folder, pattern or list holds
+ * a line each, and nothing where progress is on the same terminal. */
+static report_style choose_style(const options *o, const series *s)
+{
+    const bool open = s->pictures.open, terminal = isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+    return o->json ? REPORT_JSON : !open ? REPORT_TEXT : terminal ? REPORT_END : REPORT_LINES;
+}
+
+bool explain(const options *o, const series *s, FILE *out, int *failed, cr_error *err)
+{
+    run r = {.o = o, .many = s->many, .show_channels = show_channels};
+    passage p = {.run = &r, .series = s, .line = progress_start()};
+    const report_style style = choose_style(o, s);
+    r.passage = &p;
+    p.wants_line = s->many && (style == REPORT_END || !isatty(STDOUT_FILENO));
     bool ok = set_up(&r, err);
     if (ok) {
-        report_begin(&r.report, out, o->json, &r.facts);
-        ok = o->task == EXPLAIN_TENSOR ? explain_tensor(&r, err) : explain_pictures(&r, err);
+        report_begin(&r.report, out, style, &r.facts);
+        ok = o->task == EXPLAIN_TENSOR ? explain_tensor(&r, err) : explain_pictures(&p, err);
         ok = ok && save_arrays(&r, err);
     }
+    *failed = p.counts.failed;
     if (ok)
-        report_end(&r.report, &(end_facts){o->save_map, o->save_raw, o->save_logits, peak_bytes()});
+        report_end(&r.report, &(end_facts){s->many ? &p.counts : NULL, o->jsonl, o->save_map, o->save_raw, o->save_logits,
+                                           peak_bytes()});
+    if (ok && *failed && *failed == p.counts.pictures)
+        ok = cr_fail(err, "none of the %d pictures could be explained", *failed);
+    results_free(&p.results);
     tear_down(&r);
+    fflush(out);
+    if (s->many)
+        interrupt_release();
     return ok;
 }

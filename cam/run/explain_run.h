@@ -1,12 +1,14 @@
-/* run.h - what camrun does once its command line is understood. */
-#ifndef CAMRUN_RUN_H
-#define CAMRUN_RUN_H
+/* explain_run.h - what camrun does once its command line is understood. */
+#ifndef CAMRUN_EXPLAIN_RUN_H
+#define CAMRUN_EXPLAIN_RUN_H
 
 #include <stdio.h>
 
-#include "options.h"
+#include "output.h"
 
-/* Explains o's pictures or tensor: writes what o asks for, and the report to out. */
-bool explain(const options *o, FILE *out, cr_error *err);
+/* Explains o's tensor or the pictures of s, which is empty for a tensor: writes what o asks for, and the report to out. Of
+ * many pictures those that cannot be explained are told of on standard error and counted in *failed; false, then, only
+ * where they are all. */
+bool explain(const options *o, const series *s, FILE *out, int *failed, cr_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "hash.h"
 #include "program.h"
 
 /* ---- options ---- */
@@ -95,6 +96,23 @@ void network_close(network *n)
     cr_net_free(n->net);
     cr_weights_close(n->weights);
     *n = (network){0};
+}
+
+uint64_t network_fingerprint(const network *n)
+{
+    const cr_net *net = n->net;
+    uint64_t hash = HASH_START;
+    for (int i = 0; i < net->n_params; i++) {
+        const cr_param *p = &net->params[i];
+        size_t count = 1;
+        for (int k = 0; k < p->ndim; k++)
+            count *= (size_t)p->dim[k];
+        hash = hash_bytes(hash, p->name, strlen(p->name) + 1);
+        hash = hash_bytes(hash, p->data, count * sizeof *p->data);
+        if (net->packed)
+            net->packed(net->owner, p);
+    }
+    return hash;
 }
 
 /* ---- layers and classes ---- */

@@ -57,6 +57,8 @@ typedef struct network {
 /* Sets the number of threads, and binds them, too. A network that is not open, and one that did not open, is closed by network_close. */
 bool network_open(network *n, const network_options *o, cr_error *err);
 void network_close(network *n);
+/* A number that is another one, most probably, where weights differ. Reads them all. */
+uint64_t network_fingerprint(const network *n);
 
 /* The nodes that the list names, each item being names with commas between: *nodes is the caller's to free. Where the list
  * is empty: none. */

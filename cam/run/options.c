@@ -24,16 +24,16 @@ const char *const options_help =
     "Picture  --resize N|WxH  shorter side, or squash to W x H          these default to what\n"
     "         --size N        then crop N x N from the centre           the weights file says,\n"
     "         --mean R,G,B  --std R,G,B  of values in [0,1]             else to ImageNet's values\n"
-    "         --no-crop  keep the whole picture        --gray  drop the colours\n"
-    "         --tensor F.npy  a ready (N,C,H,W) float32 input in place of pictures\n"
+    "         --no-crop  keep all  --gray  drop colours   --tensor F.npy  ready (N,C,H,W) float32 input\n"
+    "Many     FOLDER, 'PATTERN*.jpg', @LIST, --list LIST   --jsonl FILE  a line each, --resume  skip those\n"
     "Output   -o PATH    file, or folder for several     (default: PICTURE_METHOD.png, here)\n"
     "         --panel  picture, map and overlay          --sheet  all maps in one, each layer its own\n"
     "         --alpha 0..1  weight of the colours (0.5)  --colormap jet|viridis|turbo|grey\n"
     "         --save-map F.npy  in [0,1], input size     --save-raw F.npy  signed, layer size\n"
     "         --save-logits F.npy                        --json  the report for programs\n"
-    "Other    --list-methods  --list-layers  --timing [--repeat N]  --threads N  --direct (no Winograd)\n"
-    "         --help  --version     More: camrun filters|features|report --help\n"
-    "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line is.\n";
+    "Other    --list-methods --list-layers --timing [--repeat N] --threads N --direct --help --version\n"
+    "More     camrun filters|features|report --help\n"
+    "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line; 3 some of many.\n";
 
 /* ---- the table ---- */
 
@@ -51,6 +51,9 @@ static const option table[] = {
     {"class", 0, add_text, FIELD(classes), EXPLAIN, 0, 0},
     {"eigen-smooth", 0, set_flag, FIELD(eigen_smooth), EXPLAIN, 0, 0},
     {"aug-smooth", 0, set_flag, FIELD(aug_smooth), EXPLAIN, 0, 0},
+    {"list", 0, add_text, FIELD(lists), EXPLAIN_PICTURES, 0, 0},
+    {"jsonl", 0, set_text, FIELD(jsonl), EXPLAIN_PICTURES, 0, 0},
+    {"resume", 0, set_flag, FIELD(resume), EXPLAIN_PICTURES, 0, 0},
     {"tensor", 0, set_text, FIELD(tensor), EXPLAIN_TENSOR, 0, 0},
     {"output", 'o', set_text, FIELD(output), EXPLAIN, 0, 0},
     {"panel", 0, set_flag, FIELD(panel), EXPLAIN_PICTURES, 0, 0},
@@ -86,9 +89,9 @@ static bool check_files(const options *o, cr_error *err)
     const struct {
         const char *option, *path;
     } files[] = {{"-o", o->output},           {"--save-map", o->save_map}, {"--save-raw", o->save_raw},
-                 {"--save-logits", o->save_logits}, {"--weights", o->network.weights},   {"--tensor", o->tensor},
+                 {"--save-logits", o->save_logits}, {"--jsonl", o->jsonl}, {"--weights", o->network.weights},   {"--tensor", o->tensor},
                  {"--labels", o->network.labels}};
-    enum { WRITTEN = 4, FILES = sizeof files / sizeof files[0] };
+    enum { WRITTEN = 5, FILES = sizeof files / sizeof files[0] };
     for (int i = 0; i < WRITTEN; i++)
         for (int k = i + 1; k < FILES; k++)
             if (files[i].path && files[k].path && strcmp(files[i].path, files[k].path) == 0)
@@ -156,11 +159,15 @@ static bool check(const options *o, const bool *given, cr_error *err)
             return cr_fail(err, "--%s has no effect with %s: leave one of them out", table[i].name, with[o->task]);
     if (o->images.n && o->task != EXPLAIN_PICTURES)
         return cr_fail(err, "%s reads no picture: leave out '%.200s'", with[o->task], o->images.items[0]);
-    if (!o->images.n && o->task == EXPLAIN_PICTURES)
+    if (!o->images.n && !o->lists.n && o->task == EXPLAIN_PICTURES)
         return cr_fail(err, "no picture given: camrun --weights %.200s PICTURE", o->network.weights);
     if (o->network.resize.shorter && o->task == LIST_LAYERS)
         return cr_fail(err, "--resize %d gives a size only to a picture: with --list-layers, expected --resize WxH or "
                        "--size N", o->network.resize.shorter);
+    if (o->resume && !o->jsonl)
+        return cr_fail(err, "--resume goes on with the results of --jsonl: add --jsonl FILE");
+    if (o->resume && (o->save_map || o->save_raw || o->save_logits))
+        return cr_fail(err, "--resume cannot go on with arrays: leave out --save-map, --save-raw and --save-logits");
     if (o->repeat && !o->timing)
         return cr_fail(err, "--repeat says how often to run for --timing: add --timing");
     if (o->seed && !(needs_of(&o->methods) & CR_NEEDS_SEED))
@@ -179,7 +186,7 @@ bool options_parse(options *o, int argc, char **argv, cr_error *err)
     static const command camrun = {table, OPTIONS, tasks, TASKS};
     *o = (options){.task = EXPLAIN_PICTURES, .alpha = 0.5f};
     if (!text_list_create(&o->layers, argc, err) || !text_list_create(&o->classes, argc, err) ||
-        !text_list_create(&o->images, argc, err))
+        !text_list_create(&o->images, argc, err) || !text_list_create(&o->lists, argc, err))
         return false;
 
     bool given[OPTIONS] = {false};
@@ -201,5 +208,6 @@ void options_free(options *o)
     text_list_free(&o->layers);
     text_list_free(&o->classes);
     text_list_free(&o->images);
+    text_list_free(&o->lists);
     *o = (options){.task = EXPLAIN_PICTURES};
 }

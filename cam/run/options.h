@@ -25,7 +25,9 @@ typedef struct options {
     const char *tensor;
     method_list methods;
     text_list layers, classes; /* each item may itself be a list with commas */
-    text_list images;
+    text_list images, lists; /* as picture_list.h takes them */
+    const char *jsonl;
+    bool resume;
     bool eigen_smooth, aug_smooth;
     const char *output, *save_map, *save_raw, *save_logits;
     float alpha;

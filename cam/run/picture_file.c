@@ -24,18 +24,16 @@ bool is_folder(const char *path)
     return path[strlen(path) - 1] == '/' || (stat(path, &info) == 0 && S_ISDIR(info.st_mode));
 }
 
-/* The part of a path behind its last slash. */
-static const char *base_name(const char *path)
+const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
-/* Length of name without its last extension; a leading dot begins no extension. */
-static size_t stem_length(const char *name)
+size_t path_stem_length(const char *path)
 {
-    const char *dot = strrchr(name, '.');
-    return dot && dot != name ? (size_t)(dot - name) : strlen(name);
+    const char *name = base_name(path), *dot = strrchr(name, '.');
+    return dot && dot != name ? (size_t)(dot - path) : strlen(path);
 }
 
 /* A class name as part of a file name: "_" for what shells and file systems trip over, cut at a whole character. */
@@ -59,22 +57,32 @@ void class_suffix(char *suffix, size_t size, int class_index, const char *name)
         file_safe(suffix + length, size - (size_t)length, name);
 }
 
+static bool check_length(const char *path, int length, cr_error *err)
+{
+    return (length >= 0 && length < PATH_SIZE) ||
+           cr_fail(err, "the picture's path is too long: more than %d bytes for '%.100s...'", PATH_SIZE - 1, path);
+}
+
+bool picture_path_in(char path[PATH_SIZE], const char *folder, const char *stem, const char *name, const char *suffix,
+                     cr_error *err)
+{
+    const char *slash = folder && *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
+    const int length = snprintf(path, PATH_SIZE, "%s%s%s%s%s%s.png", folder ? folder : "", slash, stem, *stem ? "_" : "",
+                                name, suffix);
+    return check_length(path, length, err);
+}
+
 bool picture_path(char path[PATH_SIZE], const char *output, const char *source, const char *name, const char *suffix,
                   cr_error *err)
 {
-    int length;
-    const char *source_name = source ? base_name(source) : "";
     if (!output || is_folder(output)) {
-        const char *folder = output ? output : "";
-        const char *slash = *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
-        length = snprintf(path, PATH_SIZE, "%s%s%.*s%s%s%s.png", folder, slash, (int)stem_length(source_name), source_name,
-                          source ? "_" : "", name, suffix);
-    } else {
-        const size_t before = (size_t)(base_name(output) - output), kept = before + stem_length(output + before);
-        length = snprintf(path, PATH_SIZE, "%.*s%s%s", (int)kept, output, suffix, output + kept);
+        char stem[PATH_SIZE];
+        const char *source_name = source ? base_name(source) : "";
+        snprintf(stem, sizeof stem, "%.*s", (int)path_stem_length(source_name), source_name);
+        return picture_path_in(path, output, stem, name, suffix, err);
     }
-    return (length >= 0 && length < PATH_SIZE) ||
-           cr_fail(err, "the picture's path is too long: more than %d bytes for '%.100s...'", PATH_SIZE - 1, path);
+    const size_t kept = path_stem_length(output);
+    return check_length(path, snprintf(path, PATH_SIZE, "%.*s%s%s", (int)kept, output, suffix, output + kept), err);
 }
 
 bool same_file(const char *a, const char *b)

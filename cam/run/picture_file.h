@@ -17,6 +17,13 @@ bool picture_name_check(const char *path, cr_error *err);
  * NAME and the suffix where source is NULL. */
 bool picture_path(char path[PATH_SIZE], const char *output, const char *source, const char *name, const char *suffix,
                   cr_error *err);
+/* "FOLDER/STEM_NAME", with the suffix, as a PNG; folder may be NULL, for the current one, and need not be there yet. */
+bool picture_path_in(char path[PATH_SIZE], const char *folder, const char *stem, const char *name, const char *suffix,
+                     cr_error *err);
+/* The length of a path without its file's extension; a leading dot begins none. */
+size_t path_stem_length(const char *path);
+/* The part of a path behind its last slash. */
+const char *base_name(const char *path);
 /* "_INDEX_NAME" of a class, or "_INDEX" where name is NULL; what shells and file systems trip over becomes "_". */
 void class_suffix(char *suffix, size_t size, int class_index, const char *name);
 

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "hash.h"
 #include "json_writer.h"
 #include "picture_list.h"
 #include "stream.h"

@@ -5,14 +5,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "json_writer.h"
 #include "program.h"
 
 void journal_open(journal *j)
 {
-    *j = (journal){.terminal = isatty(STDERR_FILENO)};
+    *j = (journal){.line = progress_start()};
 }
 
 void journal_close(journal *j)
@@ -44,19 +43,6 @@ void journal_say(journal *j, const char *format, ...)
 
 /* ---- words ---- */
 
-/* "12 s", "4 min 10 s", "2 h 05 min" */
-static const char *duration(double ms, char text[32])
-{
-    long s = (long)(ms / 1e3 + 0.5);
-    if (s < 60)
-        snprintf(text, 32, "%ld s", s);
-    else if (s < 3600)
-        snprintf(text, 32, "%ld min %02ld s", s / 60, s % 60);
-    else
-        snprintf(text, 32, "%ld h %02ld min", s / 3600, s / 60 % 60);
-    return text;
-}
-
 static double megabytes(size_t bytes)
 {
     return (double)bytes / 1e6;
@@ -77,36 +63,25 @@ static double accuracy(const score *s)
     return (double)s->correct / s->n;
 }
 
-/* ---- progress: a line that fits 80 columns, as what has wrapped cannot be cleared ---- */
-
-static bool due(journal *j)
-{
-    enum { EVERY_MS = 200 };
-    double now = now_ms();
-    if (!j->terminal || now - j->shown < EVERY_MS)
-        return false;
-    j->shown = now;
-    return true;
-}
+/* ---- progress ---- */
 
 void journal_clear(journal *j)
 {
-    if (j->terminal && j->shown > 0)
-        fputs("\r\033[K", stderr);
+    progress_clear(&j->line);
 }
 
 void journal_reading(journal *j, int done, int n)
 {
-    if (due(j))
+    if (progress_due(&j->line))
         fprintf(stderr, "\r\033[Kreading pictures: %d of %d", done, n);
 }
 
 void journal_step(journal *j, const epoch_facts *f, int step, int steps)
 {
     char left[32];
-    if (due(j))
+    if (progress_due(&j->line))
         fprintf(stderr, "\r\033[Kepoch %d/%d  step %d/%d  loss %.3f  %.1f %%  %.0f/s  %s left", f->epoch, f->epochs, step,
-                steps, mean_loss(&f->trained), 100 * accuracy(&f->trained), per_second(f), duration(f->left_ms, left));
+                steps, mean_loss(&f->trained), 100 * accuracy(&f->trained), per_second(f), duration_text(f->left_ms, left));
 }
 
 /* ---- the start ---- */
@@ -209,7 +184,7 @@ bool journal_epoch(journal *j, const epoch_facts *f, cr_error *err)
 {
     char tested[80] = "", left[32], rest[48] = "";
     if (f->epoch < f->epochs)
-        snprintf(rest, sizeof rest, "  %s left", duration(f->left_ms, left));
+        snprintf(rest, sizeof rest, "  %s left", duration_text(f->left_ms, left));
     if (f->tested.n)
         snprintf(tested, sizeof tested, "  held out: loss %.4f  accuracy %.1f %%", mean_loss(&f->tested),
                  100 * accuracy(&f->tested));

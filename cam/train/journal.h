@@ -5,13 +5,13 @@
 
 #include <stdio.h>
 
+#include "progress.h"
 #include "trainer.h"
 
 typedef struct journal {
     const char *path; /* of the log */
     FILE *log;        /* NULL where there is none, or not yet */
-    bool terminal;    /* standard error is one: show progress */
-    double shown;     /* when progress was last shown, in ms */
+    progress line;
 } journal;
 
 /* About the run, before it starts. */

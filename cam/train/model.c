@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
+
 /* ---- memory ---- */
 
 bool is_running_statistic(const cr_net *net, int param)

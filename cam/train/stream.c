@@ -52,11 +52,3 @@ void shuffle(int *items, int n, stream *s)
         items[k] = item;
     }
 }
-
-uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
-{
-    const unsigned char *from = bytes;
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ from[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}

@@ -22,8 +22,4 @@ int draw_below(stream *s, int n);          /* uniform in 0 .. n-1; n > 0 */
 double draw_normal(stream *s);             /* mean 0, variance 1 */
 void shuffle(int *items, int n, stream *s); /* every order equally likely */
 
-/* FNV-1a, for names and for telling data apart: the hash of what went before and of these bytes. */
-#define HASH_START UINT64_C(0xcbf29ce484222325)
-uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n);
-
 #endif

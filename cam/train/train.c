@@ -8,6 +8,7 @@
 
 #include "checkpoint.h"
 #include "file.h"
+#include "hash.h"
 #include "interrupt.h"
 #include "journal.h"
 #include "metadata.h"
