@@ -25,7 +25,7 @@ const char *const options_help =
     "         --size N        then crop N x N from the centre           the weights file says,\n"
     "         --mean R,G,B  --std R,G,B  of values in [0,1]             else to ImageNet's values\n"
     "         --no-crop  keep all  --gray  drop colours   --tensor F.npy  ready (N,C,H,W) float32 input\n"
-    "Many     FOLDER, 'PATTERN*.jpg', @LIST, --list LIST   --jsonl FILE  a line each, --resume  skip those\n"
+    "Many     FOLDER, 'PATTERN*.jpg', @LIST, --list LIST  --jsonl FILE  a line each, --resume skips those\n"
     "Output   -o PATH    file, or folder for several     (default: PICTURE_METHOD.png, here)\n"
     "         --panel  picture, map and overlay          --sheet  all maps in one, each layer its own\n"
     "         --alpha 0..1  weight of the colours (0.5)  --colormap jet|viridis|turbo|grey\n"
