@@ -586,6 +586,24 @@ def test_all_classes(run, run_json, files, tmp_path):
     assert [m["class"] for m in maps] == [len(NAMES) - 1]
 
 
+def test_average_of_classes(run, run_json, files, tmp_path):
+    common = ["--weights", files("net.bin"), files("photo.png"), "--method", "cam", "--save-raw", "r.npy", "--save-map", "m.npy"]
+    run_json(*common, "--class", "all", "-o", "each.png")
+    each = np.load(tmp_path / "r.npy")
+    assert each.shape == (len(NAMES), 2, 2)
+    report = run_json(*common, "--class", "all", "--average-classes", "-o", "mean.png")
+    raw, (one,) = np.load(tmp_path / "r.npy"), report["images"][0]["maps"]
+    assert np.allclose(raw, each.mean(0), rtol=1e-5, atol=1e-6)
+    assert np.allclose(np.load(tmp_path / "m.npy"), finish([raw], (64, 64)), atol=2e-6)
+    assert one["mean_of_classes"] == len(NAMES) and "class" not in one and one["picture"] == "mean.png"
+    text = run(*common, "--class", "top1,top2", "--average-classes", "--panel")
+    assert "CAM for the mean of 2 classes at layer4.1.relu_1" in text
+    run("--weights", files("net.bin"), "--tensor", files("batch.npy"), "--class", "top1,top2", "--average-classes", "--save-raw", "b.npy")
+    averaged = np.load(tmp_path / "b.npy")
+    run("--weights", files("net.bin"), "--tensor", files("batch.npy"), "--class", "top1,top2", "--save-raw", "b.npy")
+    assert np.allclose(averaged, np.load(tmp_path / "b.npy").mean(1), rtol=1e-5, atol=1e-6)
+
+
 def test_sheet_of_methods(run, run_json, files, tmp_path):
     common = ["--weights", files("net.bin"), files("photo.png"), "--sheet", "--class", "top1,top2"]
     report = run_json(*common, "--method", "gradcam,layercam", "--save-map", "m.npy")
@@ -755,6 +773,8 @@ def test_list_layers_of_a_file(run_json, files):
     (["--gray", "no effect", "--tensor"], ["--weights", "NET", "--tensor", "t.npy", "--gray"]),
     (["--panel", "no effect", "--tensor"], ["--weights", "NET", "--tensor", "t.npy", "--panel"]),
     (["--sheet", "no effect", "--tensor"], ["--weights", "NET", "--tensor", "t.npy", "--sheet"]),
+    (["--average-classes", "--class all"], ["--weights", "NET", "--average-classes", "PHOTO"]),
+    (["--aug-smooth", "--average-classes"], ["--weights", "NET", "--average-classes", "--aug-smooth", "--class", "all", "PHOTO"]),
     (["--panel and --sheet", "leave one"], ["--weights", "NET", "--panel", "--sheet", "PHOTO"]),
     (["--aug-smooth", "--sheet", "one --layer"], ["--weights", "NET", "--aug-smooth", "--sheet", "--layer", "a,b", "PHOTO"]),
     (["--colormap", "-o"], ["--weights", "NET", "--tensor", "t.npy", "--colormap", "jet"]),

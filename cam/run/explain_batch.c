@@ -38,11 +38,15 @@ static bool color_map(cr_image *out, const float *map, int w, int h, const cr_co
 }
 
 /* The class in a picture's title. */
-static void describe_class(char *title, size_t size, const run *r, int class_index, float probability)
+static void describe_class(char *title, size_t size, const run *r, int class_index, const float *probabilities)
 {
     char name[200];
+    if (class_index < 0) {
+        snprintf(title, size, "the mean of %d class%s", r->n_targets, r->n_targets > 1 ? "es" : "");
+        return;
+    }
     cr_class_title(name, sizeof name, &r->network.labels, class_index);
-    snprintf(title, size, "%s (%.1f %%)", name, 100 * (double)probability);
+    snprintf(title, size, "%s (%.1f %%)", name, 100 * (double)probabilities[class_index]);
 }
 
 /* For a panel. */
@@ -94,7 +98,7 @@ static bool prepare(run *r, int n, int h, int w, double *plan_ms, cr_error *err)
     return r->explainer != NULL;
 }
 
-typedef enum stage { FORWARD, SCORES, BACKWARD, MAPS, SMOOTH } stage;
+typedef enum stage { FORWARD, SCORES, BACKWARD, MAPS, SMOOTH, MEAN } stage;
 
 /* Runs one stage; what it reads: the input, or the classes. *ms is the median over r->repeat runs; --timing begins with
  * one more to warm up. */
@@ -107,6 +111,7 @@ static bool run_timed(run *r, stage which, const void *reads, double *ms, cr_err
             : which == SCORES   ? !cr_explainer_score(e, err)
             : which == BACKWARD ? !cr_explainer_backward(e, reads, err)
             : which == SMOOTH   ? !cr_explainer_smooth(e, reads, err)
+            : which == MEAN     ? !cr_explainer_mean(e, reads, r->n_targets, err)
                                 : !cr_explainer_maps(e, err))
             return false;
         if (i >= 0)
@@ -116,17 +121,18 @@ static bool run_timed(run *r, stage which, const void *reads, double *ms, cr_err
     return true;
 }
 
-/* One batch on its way: facts of image i, target k and method m are at [(i * n_targets + k) * n_methods + m]. */
+/* One batch on its way: facts of image i, k-th explained class and method m are at [(i * n_explained + k) *
+ * n_methods + m]. */
 typedef struct batch {
     const subject *subject;
     outcome *out;
     int n;
-    int *classes;               /* (n): the ones explained at the moment */
+    int *classes;               /* (n): the ones explained at the moment; (n_targets,n) where they are averaged */
     float *probabilities;       /* (n, all classes) */
-    int n_maps;                 /* of each image: n_targets * n_methods */
-    map_facts *maps;            /* (n, n_targets, n_methods) */
-    float (*ranges)[2];         /* (n, n_targets, n_methods, n_layers + 1) */
-    char (*paths)[PATH_SIZE];   /* (n, n_targets, n_methods) */
+    int n_maps;                 /* of each image: n_explained * n_methods */
+    map_facts *maps;            /* (n, n_explained, n_methods) */
+    float (*ranges)[2];         /* (n, n_explained, n_methods, n_layers + 1) */
+    char (*paths)[PATH_SIZE];   /* (n, n_explained, n_methods) */
     contact sheet;              /* with --sheet; its one picture's */
     char sheet_path[PATH_SIZE];
 } batch;
@@ -134,9 +140,9 @@ typedef struct batch {
 static bool allocate_batch(batch *b, const run *r, int n)
 {
     b->n = n;
-    b->n_maps = r->n_targets * r->o->methods.n;
+    b->n_maps = r->n_explained * r->o->methods.n;
     size_t images = (size_t)n, maps = images * (size_t)b->n_maps;
-    return (b->classes = calloc(images, sizeof *b->classes)) &&
+    return (b->classes = calloc(images * (size_t)r->n_targets, sizeof *b->classes)) &&
            (b->probabilities = calloc(images * (size_t)r->network.net->classes, sizeof *b->probabilities)) &&
            (b->maps = calloc(maps, sizeof *b->maps)) &&
            (b->ranges = calloc(maps * ((size_t)r->n_layers + 1), sizeof *b->ranges)) &&
@@ -158,8 +164,8 @@ static bool create_blocks(run *r, batch *b, cr_error *err)
 {
     const cr_explainer *e = r->explainer;
     const cr_raw_map *raw = &e->results[0].raw[0];
-    const int maps[STACK_DIMS] = {r->n_targets, e->n_results, e->h, e->w};
-    const int raws[STACK_DIMS] = {r->n_targets, e->n_results, raw->h, raw->w};
+    const int maps[STACK_DIMS] = {r->n_explained, e->n_results, e->h, e->w};
+    const int raws[STACK_DIMS] = {r->n_explained, e->n_results, raw->h, raw->w};
     const int logits[STACK_DIMS] = {1, 1, 1, r->network.net->classes};
     if (!block_create(&b->out->maps, &r->maps, b->n, maps, err) || !block_create(&b->out->raws, &r->raws, b->n, raws, err) ||
         !block_create(&b->out->logits, &r->logits, b->n, logits, err))
@@ -171,7 +177,7 @@ static bool create_blocks(run *r, batch *b, cr_error *err)
 
 static bool begin_sheet(const run *r, batch *b, cr_error *err)
 {
-    return !r->o->sheet || contact_begin(&b->sheet, r->o, b->subject->photo, &b->subject->geometry, r->n_targets,
+    return !r->o->sheet || contact_begin(&b->sheet, r->o, b->subject->photo, &b->subject->geometry, r->n_explained,
                                          r->n_layers, err);
 }
 
@@ -201,7 +207,8 @@ static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
     float least, most;
     if (!cr_map_range(map, pixels, &least, &most, err))
         return false;
-    facts->class_index = b->classes[i];
+    facts->class_index = o->average_classes ? -1 : b->classes[i];
+    facts->n_classes = r->n_targets;
     facts->result = result;
     facts->empty = !(most > 0);
     facts->range = b->ranges + at * ((size_t)r->n_layers + 1);
@@ -220,29 +227,39 @@ static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
     if (!b->subject->photo && !o->output)
         return true;
     char title[240], caption[400];
-    describe_class(title, sizeof title, r, b->classes[i],
-                   b->probabilities[i * r->network.net->classes + b->classes[i]]);
+    describe_class(title, sizeof title, r, facts->class_index, b->probabilities + i * r->network.net->classes);
     if (o->sheet)
         return contact_add(&b->sheet, e, k, m, title, err);
     describe(caption, sizeof caption, r, result, title);
-    bool several = r->n_targets > 1;
+    bool several = r->n_explained > 1;
     facts->picture = b->paths[at];
     return output_path(b->paths[at], o, r->many, b->subject->stem, result->method, b->n > 1 ? i : -1,
                        several ? b->classes[i] : -1, several ? cr_label(&r->network.labels, b->classes[i]) : NULL, err) &&
            draw_picture(r, b->subject, map, caption, facts->picture, &b->out->failure, err);
 }
 
+/* classes (n): what the k-th target means for each image. */
+static void find_classes(int *classes, const run *r, const batch *b, int k)
+{
+    const int all = r->network.net->classes;
+    for (int i = 0; i < b->n; i++)
+        classes[i] = cr_target_class(&r->targets[k], r->explainer->logits + (size_t)i * (size_t)all, all);
+}
+
 static bool explain_targets(run *r, batch *b, cr_error *err)
 {
     const cr_explainer *e = r->explainer;
-    for (int k = 0; k < r->n_targets; k++) {
+    const bool average = r->o->average_classes;
+    for (int k = 0; average && k < r->n_targets; k++)
+        find_classes(b->classes + k * b->n, r, b, k);
+    for (int k = 0; k < r->n_explained; k++) {
         double backward_ms = -1, map_ms;
-        for (int i = 0; i < b->n; i++)
-            b->classes[i] = cr_target_class(&r->targets[k], e->logits + (size_t)i * (size_t)r->network.net->classes,
-                                            r->network.net->classes);
-        if (r->o->aug_smooth ? !run_timed(r, SMOOTH, b->classes, &map_ms, err)
-                             : !run_timed(r, BACKWARD, b->classes, &backward_ms, err) ||
-                                   !run_timed(r, MAPS, NULL, &map_ms, err))
+        if (!average)
+            find_classes(b->classes, r, b, k);
+        if (average            ? !run_timed(r, MEAN, b->classes, &map_ms, err)
+            : r->o->aug_smooth ? !run_timed(r, SMOOTH, b->classes, &map_ms, err)
+                               : !run_timed(r, BACKWARD, b->classes, &backward_ms, err) ||
+                                     !run_timed(r, MAPS, NULL, &map_ms, err))
             return false;
         for (int i = 0; i < b->n; i++)
             for (int m = 0; m < e->n_results; m++) {

@@ -16,6 +16,7 @@ typedef struct run {
     int *layers, n_layers;       /* nodes */
     cr_target *targets;
     int n_targets;
+    int n_explained;             /* maps of a picture and method: n_targets, or 1 where classes are averaged */
     int repeat;                  /* runs that are timed, of which the median counts */
     double *times;               /* (repeat) */
     cr_explainer *explainer;     /* of the last input size */

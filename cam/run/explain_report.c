@@ -57,7 +57,10 @@ static void text_map(const report *r, FILE *out, const image_facts *image, const
 {
     const run_facts *run = r->run;
     fprintf(out, "%s for ", map->result->method->title);
-    put_class(out, run->labels, map->class_index);
+    if (map->class_index < 0)
+        fprintf(out, "the mean of %d class%s", map->n_classes, map->n_classes > 1 ? "es" : "");
+    else
+        put_class(out, run->labels, map->class_index);
     for (int i = 0; i < map->result->n_raw; i++) {
         const cr_raw_map *raw = &map->result->raw[i];
         fprintf(out, "%s at %s (%dx%d), raw map from %.4g to %.4g", i ? ",\n " : "", run->net->nodes[raw->node].name,
@@ -68,7 +71,7 @@ static void text_map(const report *r, FILE *out, const image_facts *image, const
         fputs("  no positive evidence: nowhere is the raw map above zero, so the map is empty\n", out);
     else if (map->empty)
         fputs("  no place stands out: the raw map is the same everywhere, so the map is empty\n", out);
-    if (map->result->method->needs & CR_NEEDS_ABLATED && image->logits[map->class_index] < 0)
+    if (map->result->method->needs & CR_NEEDS_ABLATED && map->class_index >= 0 && image->logits[map->class_index] < 0)
         fputs("  the logit is below zero, which by the method's formula turns the map over\n", out);
     if (map->picture) {
         putc(' ', out);
@@ -240,7 +243,10 @@ static void json_map(const report *r, json_writer *j, const image_facts *image, 
 {
     json_open(j, NULL, '{');
     json_text(j, "method", map->result->method->name);
-    json_class(r, j, image, map->class_index);
+    if (map->class_index < 0)
+        json_integer(j, "mean_of_classes", map->n_classes);
+    else
+        json_class(r, j, image, map->class_index);
     json_open(j, "layers", '[');
     for (int i = 0; i < map->result->n_raw; i++) {
         const cr_raw_map *raw = &map->result->raw[i];

@@ -26,7 +26,8 @@ typedef struct run_facts {
 
 /* About one method's map of one class. */
 typedef struct map_facts {
-    int class_index;
+    int class_index;     /* -1: the map is the mean of several classes' */
+    int n_classes;       /* of how many, if so */
     const cr_explanation *result; /* its arrays hold the last class's maps: only what they are maps of is read */
     double backward_ms;  /* negative: no method needs one. This and map_ms are of all methods together */
     double map_ms;       /* from values and gradients to the finished maps; with aug_smooth everything but the forward */

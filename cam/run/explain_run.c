@@ -44,6 +44,7 @@ static bool set_up(run *r, cr_error *err)
     if (!network_open(&r->network, &o->network, err) || !choose_layers(r, err) ||
         !network_targets(&r->network, &o->classes, &r->targets, &r->n_targets, err) || !methods_fit(r, err))
         return false;
+    r->n_explained = o->average_classes ? 1 : r->n_targets;
     r->repeat = !o->timing ? 1 : o->repeat ? o->repeat : 10;
     if (!(r->times = calloc((size_t)r->repeat, sizeof *r->times)))
         return cr_fail(err, "out of memory");

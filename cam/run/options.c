@@ -20,7 +20,7 @@ const char *const options_help =
     "Explain  --class LIST    index, name, top1, top2..., or all: one picture each   (default: top1)\n"
     "         --method LIST   see --list-methods; one picture each            (default: gradcam)\n"
     "         --layer LIST    see --list-layers; several are averaged (default: the last feature map)\n"
-    "         --eigen-smooth  --aug-smooth  for less noise       --seed N  of random numbers\n"
+    "         --eigen-smooth  --aug-smooth  less noise  --average-classes  one map of all  --seed N\n"
     "Picture  --resize N|WxH  shorter side, or squash to W x H          these default to what\n"
     "         --size N        then crop N x N from the centre           the weights file says,\n"
     "         --mean R,G,B  --std R,G,B  of values in [0,1]             else to ImageNet's values\n"
@@ -51,6 +51,7 @@ static const option table[] = {
     {"class", 0, add_text, FIELD(classes), EXPLAIN, 0, 0},
     {"eigen-smooth", 0, set_flag, FIELD(eigen_smooth), EXPLAIN, 0, 0},
     {"aug-smooth", 0, set_flag, FIELD(aug_smooth), EXPLAIN, 0, 0},
+    {"average-classes", 0, set_flag, FIELD(average_classes), EXPLAIN, 0, 0},
     {"list", 0, add_text, FIELD(lists), EXPLAIN_PICTURES, 0, 0},
     {"jsonl", 0, set_text, FIELD(jsonl), EXPLAIN_PICTURES, 0, 0},
     {"resume", 0, set_flag, FIELD(resume), EXPLAIN_PICTURES, 0, 0},
@@ -138,6 +139,15 @@ static bool has_comma(const text_list *list)
     return list->n > 1 || (list->n == 1 && strchr(list->items[0], ','));
 }
 
+static bool check_average(const options *o, cr_error *err)
+{
+    if (o->average_classes && !o->classes.n)
+        return cr_fail(err, "--average-classes averages the maps of several classes: name them, or --class all");
+    if (o->average_classes && o->aug_smooth)
+        return cr_fail(err, "--aug-smooth and --average-classes do not go together: leave one of them out");
+    return true;
+}
+
 static bool check_sheet(const options *o, cr_error *err)
 {
     if (o->sheet && o->panel)
@@ -176,7 +186,7 @@ static bool check(const options *o, const bool *given, cr_error *err)
         return cr_fail(err, "--save-raw saves one layer's map (those of several differ in size): name one --layer");
     if (o->colormap && o->task == EXPLAIN_TENSOR && !o->output)
         return cr_fail(err, "--colormap has no effect: with --tensor, pictures are written only where -o says so");
-    return check_methods(o, err) && check_sheet(o, err) && (!o->output || picture_name_check(o->output, err)) && check_files(o, err);
+    return check_methods(o, err) && check_average(o, err) && check_sheet(o, err) && (!o->output || picture_name_check(o->output, err)) && check_files(o, err);
 }
 
 /* ---- the whole ---- */

@@ -28,7 +28,7 @@ typedef struct options {
     text_list images, lists; /* as picture_list.h takes them */
     const char *jsonl;
     bool resume;
-    bool eigen_smooth, aug_smooth;
+    bool eigen_smooth, aug_smooth, average_classes;
     const char *output, *save_map, *save_raw, *save_logits;
     float alpha;
     const cr_colormap *colormap;

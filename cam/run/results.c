@@ -49,6 +49,7 @@ static void write_settings(json_writer *j, const options *o, const run_facts *f,
     write_list(j, "classes", &o->classes);
     json_bool(j, "eigen_smooth", o->eigen_smooth);
     json_bool(j, "aug_smooth", o->aug_smooth);
+    json_bool(j, "average_classes", o->average_classes);
     json_bool(j, "direct", o->direct);
     json_integer(j, "seed", o->seed);
     json_text(j, "output", o->output);
