@@ -46,7 +46,7 @@ KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -ma
 
 SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c picture_list.c program.c progress.c) # of all programs
 HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun channels classes colormap explain grid html \
-               image map metadata methods npy picture resize sheet transform)
+               image map metadata methods npy picture resize saliency sheet transform)
 LIB_SRC     := $(filter-out $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
                $(wildcard engine/*.c weights/*.c cam/*.c))
 LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o) \

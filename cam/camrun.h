@@ -44,6 +44,7 @@
 #include "npy.h"
 #include "picture.h"
 #include "resize.h"
+#include "saliency.h"
 #include "sheet.h"
 #include "transform.h"
 #include "weights.h"

@@ -146,6 +146,11 @@ static float pick(const float *value, int n, int c, int channels)
     return channels == 1 ? (value[0] + value[1] + value[2]) / 3 : value[c];
 }
 
+float cr_transform_black(const cr_transform *t, int c, int channels)
+{
+    return -pick(t->mean, t->n_mean, c, channels) / pick(t->std, t->n_std, c, channels);
+}
+
 static bool check_numbers(const cr_transform *t, int channels, cr_error *err)
 {
     if (channels != 1 && channels != 3)

@@ -33,6 +33,9 @@ cr_transform cr_transform_default(void);
 bool cr_transform_geometry(const cr_transform *transform, int photo_w, int photo_h, cr_geometry *geometry,
                            cr_error *err);
 
+/* What a network of so many channels sees in channel c where a picture is black. (Where it has the mean's colour: 0.) */
+float cr_transform_black(const cr_transform *transform, int c, int channels);
+
 /* out: (channels, geometry->h, geometry->w), channels 1 or 3; geometry is cr_transform_geometry's for this photo. */
 bool cr_transform_apply(float *out, int channels, const cr_image *photo, const cr_transform *transform,
                         const cr_geometry *geometry, cr_error *err);

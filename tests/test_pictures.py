@@ -1,4 +1,4 @@
-"""camrun's other commands, as a user runs them: filters, features. Needs numpy and Pillow."""
+"""camrun's other commands, as a user runs them: filters, features, saliency. Needs numpy and Pillow."""
 import os
 import re
 import subprocess
@@ -9,7 +9,7 @@ from PIL import Image
 
 from test_program import CAMRUN, CROP, MEAN, NAMES, RESIZE, STATE, STD, files, preprocess  # noqa: F401
 
-COMMANDS = ["filters", "features"]
+COMMANDS = ["filters", "features", "saliency"]
 
 
 def call(folder, *arguments):
@@ -172,3 +172,90 @@ def test_features_refuse(refuse, files):
     refuse(1, ["input"], "features", *common, photo, "--layer", "input", "--input")
     refuse(1, ["nothing.png"], "features", *common, "nothing.png")
     refuse(1, ["itself"], "features", *common, photo, "-o", photo)
+
+
+# ---- saliency ----
+
+METHODS = ["vanilla", "guided", "deconvnet", "inputxgradient", "smoothgrad", "integrated", "guidedgradcam"]
+
+
+def test_saliency(run, files, tmp_path):
+    common = ["saliency", "--weights", files("net.bin"), files("photo.png")]
+    text = run(*common, "--method", ",".join(METHODS), "--samples", "9", "--steps", "30", "--save-raw", "raw.npy")
+    raw = np.load(tmp_path / "raw.npy")
+    assert raw.shape == (7, 3, CROP, CROP) and all(np.abs(one).max() > 0 for one in raw)
+    assert text.splitlines()[0] == f"{files('photo.png')} (130x90) through resnet18, input 64x64"
+    x = preprocess(files("photo.png"))[0]
+    assert np.abs(raw[3] - raw[0] * x).max() < 1e-5 * np.abs(raw[3]).max()
+    for method, one in zip(METHODS, raw):
+        image = picture(tmp_path / f"photo_{method}.png")
+        assert image.shape == (CROP, CROP, 3)
+        assert f"values from {one.min():.4g} to {one.max():.4g}" in text
+        if method in ("guided", "deconvnet", "guidedgradcam"):
+            expected = np.clip((one - one.mean()) / (one.std() + 1e-5) * 0.1 + 0.5, 0, 1)
+        else:
+            largest = np.abs(one).max(0)
+            expected = np.minimum(largest / np.sort(largest.ravel())[(largest.size - 1) * 99 // 100], 1)[None].repeat(3, 0)
+        assert np.abs(image / 255 - expected.transpose(1, 2, 0)).max() < 1.1 / 255
+    numbers = re.search(r"they sum to (\S+), and the score rises by (\S+) from the black baseline in 30 steps: off by (\S+);", text)
+    total, rise, off = (float(number) for number in numbers.groups())
+    assert abs(total - raw[5].sum()) < 1e-4 * abs(total) and abs(abs(total - rise) - off) < 0.01 * abs(rise)
+    assert abs(off) < 0.2 * abs(rise)
+
+
+def test_saliency_of_classes_and_filters(run, files, tmp_path):
+    common = ["saliency", "--weights", files("net.bin"), files("photo.png")]
+    run(*common, "--class", "star,0", "--method", "guided,vanilla", "-o", "a.png", "--save-raw", "raw.npy")
+    assert {path.name for path in tmp_path.glob("*.png")} == {f"a_{method}_{name}.png" for method in ("guided", "vanilla")
+                                                              for name in ("6_star", "0_red_disc")}
+    raw = np.load(tmp_path / "raw.npy")
+    assert raw.shape == (2, 2, 3, CROP, CROP)
+    run(*common, "--class", "0", "--save-raw", "one.npy")
+    assert np.array_equal(np.load(tmp_path / "one.npy"), raw[1, 1])
+    text = run(*common, "--layer", "layer1.0.conv2", "--filter", "1,5", "--method", "deconvnet", "--save-raw", "filters.npy")
+    assert "Deconvnet for filter 5 of layer1.0.conv2" in text
+    assert (tmp_path / "photo_deconvnet_5.png").exists() and np.load(tmp_path / "filters.npy").shape == (2, 3, CROP, CROP)
+
+
+def test_saliency_options(run, files, tmp_path):
+    common = ["saliency", "--weights", files("net.bin"), files("photo.png")]
+    smooth, steps = ["--method", "smoothgrad", "--samples", "3"], ["--method", "integrated", "--steps", "4"]
+    cases = [[], ["--style", "signed"], ["--style", "color"], ["--class", "1"], ["--gray"], smooth, smooth + ["--seed", "4"],
+             smooth + ["--noise", "0.5"], smooth + ["--samples", "4"], steps, steps + ["--baseline", "mean"], steps + ["--steps", "5"],
+             ["--method", "guidedgradcam"], ["--method", "guidedgradcam", "--layer", "layer2"]]
+    for i, options in enumerate(cases):
+        run(*common, *options, "-o", f"{i}.png")
+    assert len({picture(path).tobytes() for path in tmp_path.glob("*.png")}) == len(cases)
+
+
+def test_saliency_of_one_channel(run, files, tmp_path):
+    run("saliency", "--weights", files("gray.bin"), files("photo.png"), "--method", "guided", "--save-raw", "raw.npy")
+    assert np.load(tmp_path / "raw.npy").shape == (1, 224, 224)
+    image = picture(tmp_path / "photo_guided.png")
+    assert np.array_equal(image[..., 0], image[..., 2]) and has_colors(image)
+
+
+def test_saliency_bits(run, files, tmp_path):
+    """The same for any number of threads."""
+    for threads in 1, 3:
+        run("saliency", "--weights", files("net.bin"), files("photo.png"), "--method", "smoothgrad,guidedgradcam", "--samples", "10",
+            "--threads", threads, "--save-raw", f"{threads}.npy")
+    assert np.load(tmp_path / "1.npy").tobytes() == np.load(tmp_path / "3.npy").tobytes()
+
+
+def test_saliency_refuses(refuse, files):
+    common, photo = ["--weights", files("net.bin")], files("photo.png")
+    refuse(2, ["no picture"], "saliency", *common)
+    refuse(2, ["'gradient'", "vanilla"], "saliency", *common, photo, "--method", "gradient")
+    refuse(2, ["twice"], "saliency", *common, photo, "--method", "guided,guided")
+    refuse(2, ["--samples", "smoothgrad"], "saliency", *common, photo, "--samples", "3")
+    refuse(2, ["--baseline", "integrated"], "saliency", *common, photo, "--method", "smoothgrad", "--baseline", "mean")
+    refuse(2, ["black, mean", "'white'"], "saliency", *common, photo, "--method", "integrated", "--baseline", "white")
+    refuse(2, ["--layer"], "saliency", *common, photo, "--filter", "1")
+    refuse(2, ["--filter", "--class"], "saliency", *common, photo, "--filter", "1", "--class", "1", "--layer", "layer1")
+    refuse(2, ["guidedgradcam"], "saliency", *common, photo, "--filter", "1", "--layer", "layer1", "--method", "guidedgradcam")
+    refuse(2, ["--filter"], "saliency", *common, photo, "--layer", "layer1")
+    refuse(2, ["grey, color, signed"], "saliency", *common, photo, "--style", "jet")
+    refuse(1, ["found 8"], "saliency", *common, photo, "--layer", "layer1", "--filter", "8")
+    refuse(1, ["nosuch"], "saliency", *common, photo, "--class", "nosuch")
+    refuse(1, ["fc"], "saliency", *common, photo, "--layer", "fc", "--method", "guidedgradcam")

@@ -7,5 +7,6 @@ int explain_main(int argc, char **argv);
 int features_main(int argc, char **argv);
 int filters_main(int argc, char **argv);
 int report_main(int argc, char **argv);
+int saliency_main(int argc, char **argv);
 
 #endif

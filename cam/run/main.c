@@ -13,6 +13,7 @@ static const struct {
     {"features", features_main},
     {"filters", filters_main},
     {"report", report_main},
+    {"saliency", saliency_main},
 };
 
 int main(int argc, char **argv)
