@@ -1,5 +1,6 @@
 # make            build ./camrun, ./camtrain, ./camscenes and libcamrun.a
-# make demo       explain the picture that ships: demo.png
+# make demo       explain the picture that ships, both of its objects, at several layers: demo.png
+# make train-demo draw pictures and train the network that ships, anew: build/train-demo/shapes.bin
 # make check      build and run every test        make check-c   those that need no Python
 #                                                 make check-neon  NEON kernels under qemu
 # make bench      time every layer and network
@@ -62,7 +63,7 @@ TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
 .SECONDARY: $(TEST_BIN:=.o) # kept; named, as with no names a header that is gone would rebuild nothing
-.PHONY: all demo check check-c check-neon check-build bench install clean help
+.PHONY: all demo train-demo check check-c check-neon check-build bench install clean help
 all: $(PROGRAMS)
 
 help:
@@ -127,7 +128,14 @@ bench: $(BUILD)/bench/bench
 	$< --layers
 
 demo: camrun
-	./camrun cam/demo/shapes.png --weights weights/shapes.bin --no-crop --class star --panel -o demo.png
+	./camrun cam/demo/shapes.png --weights weights/shapes.bin --class top1,top2 --layer layer2,layer3,layer4 --sheet -o demo.png
+
+train-demo: camscenes camtrain
+	rm -rf build/train-demo
+	sh scripts/train_demo.sh build/train-demo
+	@if cmp -s build/train-demo/shapes.bin weights/shapes.bin; \
+	then echo "the same bits as weights/shapes.bin"; \
+	else echo "other bits than weights/shapes.bin, which was trained with AVX-512: another rounding, as good a network"; fi
 
 check: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'

@@ -142,6 +142,19 @@ def test_trained_weights_give_the_same_logits_in_torchvision(pets, tmp_path, mon
         os.remove(tmp_path / name)
 
 
+def test_the_network_that_ships_gives_the_same_logits_in_torchvision(tmp_path):
+    weights, picture = (os.path.join(ROOT, *path) for path in (("weights", "shapes.bin"), ("cam", "demo", "shapes.png")))
+    call(CAMRUN, tmp_path, "--weights", weights, picture, "--save-logits", "logits.npy", "-o", "map.png")
+    call(sys.executable, tmp_path, SCRIPT, weights, "-o", "shapes.pth")
+    model = convert_torchvision.create_model("resnet18", classes=10, in_channels=3, width=16).eval()
+    model.load_state_dict(torch.load(tmp_path / "shapes.pth"))
+    _, metadata = to_torchvision.load(weights)
+    assert (metadata["resize"], metadata["crop"]) == ("160", "160")
+    with torch.no_grad():
+        expected = model(prepare(picture, size=160, resize=160)[None])[0].numpy()
+    assert abs(expected - np.load(tmp_path / "logits.npy")).max() <= 1e-4 * abs(expected).max()
+
+
 @pytest.mark.parametrize("words, arguments", [
     (["none.bin", "No such file"], ["none.bin"]), (["text.bin", "safetensors"], ["text.bin"]),
     (["plain.bin", "--arch", "resnet18"], ["plain.bin"]), (["alexnet", "features.0"], ["plain.bin", "--arch", "alexnet"]),
