@@ -4,6 +4,7 @@
 # make check      build and run every test        make check-c   those that need no Python
 #                                                 make check-neon  NEON kernels under qemu
 # make bench      time every layer and network
+# make evaluate   what maps are worth, on pictures with known answers: bench/EVALUATION.md
 # make install    PREFIX=/usr/local DESTDIR=      make clean
 # make help       this text
 # Options: CC=clang, OMP=0 (no OpenMP: one thread), DEBUG=1 (ASan and UBSan), V=1 (show commands). Objects of each choice
@@ -46,8 +47,9 @@ KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -mar
 KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
 
 SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c picture_list.c program.c progress.c) # of all programs
-HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,camrun channels classes colormap explain grid html \
-               image map metadata methods npy picture resize saliency sheet transform)
+HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,boxes camrun channels \
+               classes colormap explain faithfulness grid html image map metadata methods metrics npy perturb picture \
+               randomize resize saliency sheet transform)
 LIB_SRC     := $(filter-out $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
                $(wildcard engine/*.c weights/*.c cam/*.c))
 LIB_OBJ     := $(LIB_SRC:%.c=$(BUILD)/%.o) $(KERNELS:%=$(BUILD)/engine/kernels_%.o) \
@@ -63,7 +65,7 @@ TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
 .SECONDARY: $(TEST_BIN:=.o) # kept; named, as with no names a header that is gone would rebuild nothing
-.PHONY: all demo train-demo check check-c check-neon check-build bench install clean help
+.PHONY: all demo train-demo evaluate check check-c check-neon check-build bench install clean help
 all: $(PROGRAMS)
 
 help:
@@ -126,6 +128,9 @@ build/training: $(BUILD)/bench/training
 
 bench: $(BUILD)/bench/bench
 	$< --layers
+
+evaluate: camrun camscenes
+	PYTHON='$(PYTHON)' sh bench/evaluate.sh
 
 demo: camrun
 	./camrun cam/demo/shapes.png --weights weights/shapes.bin --class top1,top2 --layer layer2,layer3,layer4 --sheet -o demo.png

@@ -29,11 +29,13 @@
 #ifndef CAMRUN_H
 #define CAMRUN_H
 
+#include "boxes.h"
 #include "channels.h"
 #include "classes.h"
 #include "colormap.h"
 #include "engine.h"
 #include "explain.h"
+#include "faithfulness.h"
 #include "file.h"
 #include "grid.h"
 #include "html.h"
@@ -41,8 +43,11 @@
 #include "map.h"
 #include "metadata.h"
 #include "methods.h"
+#include "metrics.h"
 #include "npy.h"
+#include "perturb.h"
 #include "picture.h"
+#include "randomize.h"
 #include "resize.h"
 #include "saliency.h"
 #include "sheet.h"

@@ -75,16 +75,6 @@ bool scorer_give(scorer *s, int node, const float *value, cr_error *err)
     return ok;
 }
 
-/* ---- variants of an image ---- */
-
-/* What all variants are made of, and how number k is. */
-typedef struct variants {
-    void (*make)(float *image, const struct variants *v, const scorer *s, int k);
-    const float *x; /* of masked ones: the image */
-    const float *a; /* (c,h,w) */
-    int h, w;
-} variants;
-
 static void report(channel_progress *progress, int more)
 {
     progress->done += more;
@@ -92,26 +82,46 @@ static void report(channel_progress *progress, int more)
         progress->report(progress->owner, progress->done, progress->all);
 }
 
-/* logits row k of each of these channels. */
-static bool run_channels(scorer *s, float *logits, const variants *v, const int *channels, int n,
-                         channel_progress *progress, cr_error *err)
+bool scorer_run(scorer *s, float *logits, const int *which, int n, scorer_make make, const void *owner,
+                channel_progress *progress, cr_error *err)
 {
     const size_t classes = (size_t)s->net->classes;
     for (int first = 0; first < n; first += s->batch) {
         const int count = n - first < s->batch ? n - first : s->batch;
-#pragma omp parallel for schedule(static) num_threads(cr_threads())
-        for (int i = 0; i < count; i++)
-            v->make(s->x + (size_t)i * s->size, v, s, channels[first + i]);
+        bool ok = true;
+#pragma omp parallel for schedule(dynamic) num_threads(cr_threads())
+        for (int i = 0; i < count; i++) {
+            cr_error why;
+            if (!make(s->x + (size_t)i * s->size, owner, which ? which[first + i] : first + i, &why))
+#pragma omp critical
+            {
+                if (ok && err)
+                    *err = why;
+                ok = false;
+            }
+        }
+        if (!ok)
+            return false;
         cr_tape_forward(s->tape, s->x); /* images past count are old ones, and not read */
         if (!cr_tape_value(s->tape, s->net->n_nodes - 1, s->logits, err))
             return false;
         for (int i = 0; i < count; i++)
-            memcpy(logits + (size_t)channels[first + i] * classes, s->logits + (size_t)i * classes,
+            memcpy(logits + (size_t)(which ? which[first + i] : first + i) * classes, s->logits + (size_t)i * classes,
                    classes * sizeof *logits);
         report(progress, count);
     }
     return true;
 }
+
+/* ---- variants of an image ---- */
+
+/* What they are made of. */
+typedef struct variants {
+    const scorer *scorer;
+    const float *x; /* of masked ones: the image */
+    const float *a; /* (c,h,w) */
+    int h, w;
+} variants;
 
 /* Whether all values are equal. */
 static bool is_constant(const float *x, size_t n)
@@ -124,8 +134,11 @@ static bool is_constant(const float *x, size_t n)
 
 /* ---- masked inputs ---- */
 
-static void mask_image(float *image, const variants *v, const scorer *s, int k)
+static bool mask_image(float *image, const void *owner, int k, cr_error *err)
 {
+    (void)err;
+    const variants *v = owner;
+    const scorer *s = v->scorer;
     const int H = s->dim[1], W = s->dim[2];
     const size_t pixels = (size_t)H * (size_t)W, last = (size_t)s->dim[0] - 1;
     float *mask = image + last * pixels; /* the last plane's place, until its turn */
@@ -141,12 +154,13 @@ static void mask_image(float *image, const variants *v, const scorer *s, int k)
     for (size_t c = 0; c <= last; c++)
         for (size_t p = 0; p < pixels; p++)
             image[c * pixels + p] = v->x[c * pixels + p] * mask[p];
+    return true;
 }
 
 bool scorer_masked(scorer *s, float *logits, const float *x, const float *a, int c, int h, int w,
                    channel_progress *progress, cr_error *err)
 {
-    const variants v = {.make = mask_image, .x = x, .a = a, .h = h, .w = w};
+    const variants v = {.scorer = s, .x = x, .a = a, .h = h, .w = w};
     const size_t pixels = (size_t)h * (size_t)w, row = (size_t)s->net->classes;
     int *channels = calloc((size_t)c, sizeof *channels), n = 0, constant = -1;
     if (!channels)
@@ -158,7 +172,7 @@ bool scorer_masked(scorer *s, float *logits, const float *x, const float *a, int
         if (same && constant < 0)
             constant = k;
     }
-    const bool ok = run_channels(s, logits, &v, channels, n, progress, err);
+    const bool ok = scorer_run(s, logits, channels, n, mask_image, &v, progress, err);
     for (int k = 0; ok && k < c; k++)
         if (k != constant && is_constant(a + (size_t)k * pixels, pixels))
             memcpy(logits + (size_t)k * row, logits + (size_t)constant * row, row * sizeof *logits);
@@ -169,17 +183,20 @@ bool scorer_masked(scorer *s, float *logits, const float *x, const float *a, int
 
 /* ---- ablated channels ---- */
 
-static void ablate_image(float *image, const variants *v, const scorer *s, int k)
+static bool ablate_image(float *image, const void *owner, int k, cr_error *err)
 {
+    (void)err;
+    const variants *v = owner;
     const size_t pixels = (size_t)v->h * (size_t)v->w;
-    memcpy(image, v->a, s->size * sizeof *image);
+    memcpy(image, v->a, v->scorer->size * sizeof *image);
     memset(image + (size_t)k * pixels, 0, pixels * sizeof *image);
+    return true;
 }
 
 bool scorer_ablated(scorer *s, float *logits, const float *clean, const float *a, int c, int h, int w,
                     channel_progress *progress, cr_error *err)
 {
-    const variants v = {.make = ablate_image, .a = a, .h = h, .w = w};
+    const variants v = {.scorer = s, .a = a, .h = h, .w = w};
     const size_t pixels = (size_t)h * (size_t)w, row = (size_t)s->net->classes;
     int *channels = calloc((size_t)c, sizeof *channels), n = 0;
     if (!channels)
@@ -192,7 +209,7 @@ bool scorer_ablated(scorer *s, float *logits, const float *clean, const float *a
             channels[n++] = k;
     }
     report(progress, c - n);
-    const bool ok = run_channels(s, logits, &v, channels, n, progress, err);
+    const bool ok = scorer_run(s, logits, channels, n, ablate_image, &v, progress, err);
     free(channels);
     return ok;
 }

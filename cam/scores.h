@@ -22,6 +22,13 @@ void scorer_free(scorer *s);
 /* The value of a node that crosses the scorer's start (cr_net_crossing), of one image, for all runs from then on. */
 bool scorer_give(scorer *s, int node, const float *value, cr_error *err);
 
+/* Writes one image, number k, of what the scorer starts with; on any thread, several at once. */
+typedef bool (*scorer_make)(float *image, const void *owner, int k, cr_error *err);
+
+/* logits (.,classes): row which[i] for image which[i], for i from 0 to n - 1; a NULL stands for i itself. */
+bool scorer_run(scorer *s, float *logits, const int *which, int n, scorer_make make, const void *owner,
+                channel_progress *progress, cr_error *err);
+
 /* logits (c,classes): row k for the input x (C,H,W) of which A_k, channel k of a (c,h,w), lets something through:
  *     x * mask,  mask = (u - min(u)) / (max(u) - min(u) + 1e-8),  u = A_k resized to H x W, corner pixels on corner pixels.
  * The scorer starts at the input. Channels that are the same everywhere let nothing through, and are one run. */

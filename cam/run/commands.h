@@ -4,6 +4,7 @@
 #define CAMRUN_COMMANDS_H
 
 int explain_main(int argc, char **argv);
+int evaluate_main(int argc, char **argv);
 int features_main(int argc, char **argv);
 int filters_main(int argc, char **argv);
 int report_main(int argc, char **argv);

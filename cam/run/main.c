@@ -10,6 +10,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"explain", explain_main},
+    {"evaluate", evaluate_main},
     {"features", features_main},
     {"filters", filters_main},
     {"report", report_main},
