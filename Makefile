@@ -140,7 +140,7 @@ train-demo: camscenes camtrain
 	sh scripts/train_demo.sh build/train-demo
 	@if cmp -s build/train-demo/shapes.bin weights/shapes.bin; \
 	then echo "the same bits as weights/shapes.bin"; \
-	else echo "other bits than weights/shapes.bin, which was trained with AVX-512: another rounding, as good a network"; fi
+	else echo "other bits than weights/shapes.bin, which gcc and AVX-512 write: another rounding, another network"; fi
 
 check: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
