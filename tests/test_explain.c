@@ -294,7 +294,7 @@ static void test_mean_of_classes(void **state)
                 expected[p] += r->raw[0].values[p] / CLASSES;
         }
         assert_true(cr_explainer_mean(e, all[0], CLASSES, &err));
-        check_close(r->raw[0].values, expected, count, 1e-5, names[m]);
+        check_close(r->raw[0].values, expected, count, 1e-5, "%s", names[m]);
         assert_true(memcmp(map, r->maps, pixels * sizeof *map) != 0);
         if (is_cam)
             check_mean_weights(e, expected, count);
