@@ -63,13 +63,15 @@ def draw_bars(axes, values, title):
 
 def draw_forgetting(axes, rows):
     stages = [name.split(":")[1] for name in rows[0] if name.startswith("similarity:")]
-    columns = ["similarity:" + stage for stage in stages]
-    for i, ((method, _), values) in enumerate(means(rows, columns).items()):
-        axes.plot([0] + list(range(1, len(stages) + 1)), [1] + [values[c] for c in columns], marker="o", markersize=3,
-                  linestyle="-" if i < 6 else "--", label=method)
+    columns = ["rank_correlation:" + stage for stage in stages]
+    lines = {}  # methods with the same figures are one line
+    for (method, _), values in means(rows, columns).items():
+        lines.setdefault(tuple(round(values[c], 2) for c in columns), []).append(method)
+    for i, (values, methods) in enumerate(lines.items()):
+        axes.plot([1, *values], marker="o", markersize=3, linestyle="-" if i < 4 else "--", label=", ".join(methods))
+    axes.axhline(0, color="#cccccc", linewidth=0.8, zorder=0)
     axes.set_xticks(range(len(stages) + 1), ["trained"] + stages, rotation=60, ha="right", fontsize=8)
-    axes.set_ylim(0, 1.02)
-    axes.set_title("structural similarity with the trained network's map,\nparameters random from the top down to", fontsize=10)
+    axes.set_title("rank correlation with the trained network's map,\nparameters random from the top down to", fontsize=10)
     axes.legend(fontsize=7, frameon=False)
 
 
@@ -83,7 +85,7 @@ def main():
     handles = draw_bars(left, {key: v.get("pointing", 0) for key, v in one.items()}, "one object: the map points at it")
     draw_bars(middle, all_objects(read(arguments.folder, "two")), "two objects: each class's map points at its own")
     middle.set_yticklabels([])
-    left.legend(*handles, fontsize=8, frameon=False, loc="lower right")
+    middle.legend(*handles, fontsize=8, frameon=False, loc="lower right")
     draw_forgetting(right, read(arguments.folder, "random"))
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)

@@ -41,7 +41,7 @@ PERCENTILES = [20, 40, 60, 80]
 STEPS = 20
 METHODS = ["gradcam", "layercam", "hirescam"]
 LAYER = "layer3"
-TOLERANCE = 2e-3  # a pixel at the border between removed and kept may fall on the other side
+TOLERANCE = 1e-4
 
 
 def softmax(z):

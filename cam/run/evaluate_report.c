@@ -219,8 +219,10 @@ static bool write_means(FILE *out, const evaluation *e)
     for (int row = 1; row < t.rows; row++) /* together, as the table has fewer columns than it had room for */
         memmove(t.cells[row * k], t.cells[row * t.columns], (size_t)k * sizeof *t.cells);
     t.columns = k;
-    if (k > 2)
+    if (k > 2) {
+        putc('\n', out);
         write_table(out, &t);
+    }
     free(t.cells);
     return true;
 }
@@ -256,7 +258,6 @@ static bool write_text(FILE *out, const evaluation *e)
     if (unseen)
         fprintf(out, "%d object%s outside of what the network sees: not counted in pointing and energy\n", unseen,
                 unseen == 1 ? " lies" : "s lie");
-    putc('\n', out);
     bool ok = write_means(out, e);
     for (int which = 0; ok && e->n_stages && which < 2; which++) {
         fprintf(out, "\n%s of the maps with those of the same network with random parameters from the top down to:\n\n",

@@ -8,12 +8,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "camrun.h"
 #include "faithfulness.h"
 #include "metrics.h"
 #include "program.h"
+#include "progress.h"
 #include "random.h"
 #include "randomize.h"
 
@@ -24,22 +24,26 @@ static bool no_memory(cr_error *err)
 
 /* ---- progress, on a terminal ---- */
 
-static void show_progress(const char *what, int done, int all, double start)
+typedef struct watch {
+    progress line;
+    const char *what;
+    double start;
+} watch;
+
+static watch watch_start(const char *what)
 {
-    if (!isatty(STDERR_FILENO))
-        return;
-    fprintf(stderr, "\r\033[K%.50s: %d of %d", what, done, all);
-    if (done) {
-        const int left = (int)((now_ms() - start) / done * (all - done) / 1e3);
-        fprintf(stderr, ", %d:%02d left", left / 60, left % 60);
-    }
-    fflush(stderr);
+    return (watch){progress_start(), what, now_ms()};
 }
 
-static void clear_progress(void)
+static void show_progress(watch *w, int done, int all)
 {
-    if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
+    char left[32];
+    if (!progress_due(&w->line))
+        return;
+    fprintf(stderr, "\r\033[K%.40s: %d of %d", w->what, done, all);
+    if (done)
+        fprintf(stderr, ", %s left", duration_text((now_ms() - w->start) / done * (all - done), left));
+    fflush(stderr);
 }
 
 /* ---- metrics of the trained network's maps ---- */
@@ -148,7 +152,7 @@ static bool worker_fit(worker *k, const evaluation *e, const batch *b, cr_error 
 
 /* ---- the first pass: all metrics but randomisation ---- */
 
-static bool measure_batch(evaluation *e, worker *k, const batch *b, cr_error *err)
+static bool measure_batch(evaluation *e, worker *k, const batch *b, watch *w, cr_error *err)
 {
     int classes[MOST_BATCH];
     bool ok = worker_fit(k, e, b, err) && mapper_forward(&k->trained, b, err);
@@ -156,6 +160,7 @@ static bool measure_batch(evaluation *e, worker *k, const batch *b, cr_error *er
         find_classes(e, k->trained.explainers[ANY_LAYER]->logits, b, classes);
     ok = ok && mapper_explain(&k->trained, classes, err);
     for (int i = 0; ok && i < b->n; i++) {
+        show_progress(w, b->first + i, e->subjects.n);
         ok = mapper_maps(&k->trained, k->maps, e, b, i, err);
         if (ok && e->o->metrics & METRIC_BOXES)
             measure_boxes(e, k->maps, b, i);
@@ -166,16 +171,16 @@ static bool measure_batch(evaluation *e, worker *k, const batch *b, cr_error *er
 
 static bool measure(evaluation *e, worker *k, cr_error *err)
 {
-    const double start = now_ms();
+    watch w = watch_start("maps and metrics");
     bool ok = true;
     for (int first = 0, n; ok && first < e->subjects.n; first += n) {
         batch b = {0};
-        show_progress("maps", first, e->subjects.n, start);
-        ok = batch_read(&b, e, first, err) && measure_batch(e, k, &b, err);
+        show_progress(&w, first, e->subjects.n);
+        ok = batch_read(&b, e, first, err) && measure_batch(e, k, &b, &w, err);
         n = b.n;
         batch_free(&b);
     }
-    clear_progress();
+    progress_clear(&w.line);
     return ok;
 }
 
@@ -202,7 +207,8 @@ static bool compare_maps(evaluation *e, const worker *k, int stage, int subject_
     return ok;
 }
 
-static bool compare_batch(evaluation *e, worker *k, const cr_net *forgetful, int stage, const batch *b, cr_error *err)
+static bool compare_batch(evaluation *e, worker *k, const cr_net *forgetful, int stage, const batch *b, watch *w,
+                          cr_error *err)
 {
     int classes[MOST_BATCH];
     for (int i = 0; i < b->n; i++)
@@ -210,29 +216,31 @@ static bool compare_batch(evaluation *e, worker *k, const cr_net *forgetful, int
     bool ok = worker_fit(k, e, b, err) && mapper_fit(&k->forgetful, e, forgetful, b, err) &&
               mapper_forward(&k->trained, b, err) && mapper_explain(&k->trained, classes, err) &&
               mapper_forward(&k->forgetful, b, err) && mapper_explain(&k->forgetful, classes, err);
-    for (int i = 0; ok && i < b->n; i++)
+    for (int i = 0; ok && i < b->n; i++) {
+        show_progress(w, b->first + i, e->subjects.n);
         ok = mapper_maps(&k->trained, k->maps, e, b, i, err) && mapper_maps(&k->forgetful, k->others, e, b, i, err) &&
              compare_maps(e, k, stage, b->first + i, err);
+    }
     return ok;
 }
 
 static bool compare(evaluation *e, worker *k, const cr_net *forgetful, int stage, cr_error *err)
 {
-    const double start = now_ms();
     char what[64];
-    snprintf(what, sizeof what, "random down to %.20s (%d of %d)", e->stages[stage], stage + 1, e->n_stages);
+    snprintf(what, sizeof what, "random down to %.16s (%d of %d)", e->stages[stage], stage + 1, e->n_stages);
+    watch w = watch_start(what);
     bool ok = true;
     cr_error why;
     mapper_free(&k->forgetful); /* its plans know the weights of the stage before */
     for (int first = 0, n; ok && first < e->subjects.n; first += n) {
         batch b = {0};
-        show_progress(what, first, e->subjects.n, start);
-        ok = (batch_read(&b, e, first, &why) && compare_batch(e, k, forgetful, stage, &b, &why)) ||
+        show_progress(&w, first, e->subjects.n);
+        ok = (batch_read(&b, e, first, &why) && compare_batch(e, k, forgetful, stage, &b, &w, &why)) ||
              cr_fail(err, "with parameters %s: %.400s", what, why.text);
         n = b.n;
         batch_free(&b);
     }
-    clear_progress();
+    progress_clear(&w.line);
     return ok;
 }
 
