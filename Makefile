@@ -48,7 +48,7 @@ KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -ma
 
 SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c picture_list.c program.c progress.c) # of all programs
 HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,boxes camrun channels \
-               classes colormap explain faithfulness grid html image map metadata methods metrics npy perturb picture \
+               classes colormap explain faithfulness grid html image map maximise metadata methods metrics npy perturb picture \
                randomize resize saliency sheet transform)
 LIB_SRC     := $(filter-out $(SHARED_SRC) engine/kernels.c engine/training_kernels.c,\
                $(wildcard engine/*.c weights/*.c cam/*.c))

@@ -41,6 +41,7 @@
 #include "html.h"
 #include "image.h"
 #include "map.h"
+#include "maximise.h"
 #include "metadata.h"
 #include "methods.h"
 #include "metrics.h"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "explain.h"
 #include "random.h"
 
@@ -31,9 +32,6 @@ struct cr_saliency {
     float *seed, *value; /* (batch) of the end's output */
     double *sum;         /* (C,H,W) */
 };
-
-/* Inputs in a batch, and about how many floats of activations a batch may need. */
-enum { MOST_BATCH = 8, BATCH_FLOATS = 1 << 27 };
 
 /* ---- one batch ---- */
 
@@ -231,27 +229,6 @@ bool cr_saliency_has_cam(const cr_saliency_method *method)
 
 /* ---- setting up ---- */
 
-/* As many inputs as there are, but no more than fit into memory with ease: all values of the network are counted. */
-static bool choose_batch(cr_saliency *s, cr_error *err)
-{
-    const cr_saliency_request *r = &s->request;
-    const int wanted = r->method->noise ? r->samples : r->method->steps ? r->steps + 2 : 1;
-    int (*dims)[3] = calloc((size_t)s->net->n_nodes, sizeof *dims);
-    cr_error why;
-    if (!dims)
-        return cr_fail(err, "out of memory");
-    s->batch = wanted < MOST_BATCH ? wanted : MOST_BATCH;
-    if (cr_net_shapes(s->net, r->h, r->w, dims, &why)) { /* else a layer behind the end is too small for the input */
-        int64_t floats = 0;
-        for (int i = 0; i < s->net->n_nodes; i++)
-            floats += (int64_t)dims[i][0] * dims[i][1] * dims[i][2];
-        const int64_t fit = BATCH_FLOATS / floats;
-        s->batch = fit < 1 ? 1 : fit < s->batch ? (int)fit : s->batch;
-    }
-    free(dims);
-    return true;
-}
-
 static bool make_cam(cr_saliency *s, cr_error *err)
 {
     const cr_saliency_request *r = &s->request;
@@ -265,8 +242,7 @@ static bool set_up(cr_saliency *s, cr_error *err)
 {
     const cr_saliency_request *r = &s->request;
     const int input = 0;
-    if (!choose_batch(s, err))
-        return false;
+    s->batch = batch_that_fits(s->net, r->h, r->w, r->method->noise ? r->samples : r->method->steps ? r->steps + 2 : 1);
     const cr_request request = {.n = s->batch, .h = r->h, .w = r->w, .end = r->end, .relu = r->method->relu, .grad = &input,
                                 .n_grad = 1};
     if (!(s->plan = cr_plan_create(s->net, &request, err)) || !(s->tape = cr_tape_create(s->plan, err)))

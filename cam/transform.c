@@ -146,9 +146,16 @@ static float pick(const float *value, int n, int c, int channels)
     return channels == 1 ? (value[0] + value[1] + value[2]) / 3 : value[c];
 }
 
-float cr_transform_black(const cr_transform *t, int c, int channels)
+float cr_transform_level(const cr_transform *t, float level, int c, int channels)
 {
-    return -pick(t->mean, t->n_mean, c, channels) / pick(t->std, t->n_std, c, channels);
+    return (level - pick(t->mean, t->n_mean, c, channels)) / pick(t->std, t->n_std, c, channels);
+}
+
+void cr_transform_undo(float *levels, const float *x, int channels, size_t pixels, const cr_transform *t)
+{
+    for (int c = 0; c < channels; c++)
+        for (size_t i = (size_t)c * pixels; i < (size_t)(c + 1) * pixels; i++)
+            levels[i] = x[i] * pick(t->std, t->n_std, c, channels) + pick(t->mean, t->n_mean, c, channels);
 }
 
 static bool check_numbers(const cr_transform *t, int channels, cr_error *err)

@@ -33,12 +33,16 @@ cr_transform cr_transform_default(void);
 bool cr_transform_geometry(const cr_transform *transform, int photo_w, int photo_h, cr_geometry *geometry,
                            cr_error *err);
 
-/* What a network of so many channels sees in channel c where a picture is black. (Where it has the mean's colour: 0.) */
-float cr_transform_black(const cr_transform *transform, int c, int channels);
+/* What a network of so many channels sees in channel c where a picture has this level, from 0 (black) to 1. Where it has the
+ * mean's colour, that is 0. */
+float cr_transform_level(const cr_transform *transform, float level, int c, int channels);
 
 /* out: (channels, geometry->h, geometry->w), channels 1 or 3; geometry is cr_transform_geometry's for this photo. */
 bool cr_transform_apply(float *out, int channels, const cr_image *photo, const cr_transform *transform,
                         const cr_geometry *geometry, cr_error *err);
+
+/* From the network's input x (channels, pixels) back to levels from 0 to 1, where they were that before. */
+void cr_transform_undo(float *levels, const float *x, int channels, size_t pixels, const cr_transform *transform);
 
 /* The part of the photograph the network saw: the pixels that the crop covers, be it in part. Never empty. */
 cr_rect cr_geometry_seen(const cr_geometry *geometry);

@@ -1,7 +1,9 @@
-"""camrun's other commands, as a user runs them: filters, features, saliency. Needs numpy and Pillow."""
+"""camrun's other commands, as a user runs them: filters, features, saliency, maximise, dream. Needs numpy and Pillow."""
 import os
 import re
+import signal
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 
 from test_program import CAMRUN, CROP, MEAN, NAMES, RESIZE, STATE, STD, files, preprocess  # noqa: F401
 
-COMMANDS = ["filters", "features", "saliency"]
+COMMANDS = ["filters", "features", "saliency", "maximise", "dream"]
 
 
 def call(folder, *arguments):
@@ -56,7 +58,7 @@ def test_help_is_one_screen(run, command):
     with open(os.path.join(os.path.dirname(__file__), "..", "cam", "run", f"{command}_command.c"), encoding="utf-8") as source:
         code = source.read()
     options = re.findall(r'^    \{"([a-z-]+)", ', code, re.MULTILINE)
-    assert len(options) > 5
+    assert len(options) >= 5
     for option in options:
         assert f"--{option}" in text or (option == "output" and "-o" in text), option
 
@@ -259,3 +261,80 @@ def test_saliency_refuses(refuse, files):
     refuse(1, ["found 8"], "saliency", *common, photo, "--layer", "layer1", "--filter", "8")
     refuse(1, ["nosuch"], "saliency", *common, photo, "--class", "nosuch")
     refuse(1, ["fc"], "saliency", *common, photo, "--layer", "fc", "--method", "guidedgradcam")
+
+
+# ---- maximise and dream ----
+
+def undo(x):
+    return x * np.reshape(STD, (3, 1, 1)) + np.reshape(MEAN, (3, 1, 1))
+
+
+def test_maximise(run, files, tmp_path):
+    common = ["maximise", "--weights", files("net.bin"), "--steps", "6", "--size", "40"]
+    text = run(*common, "--layer", "layer3.1.conv1", "--filter", "9,3", "--save-raw", "x.npy")
+    assert "6 steps on 40x40; written to layer3.1.conv1_maximised.png" in text
+    found = re.findall(r"filter (\d+) of layer3.1.conv1: mean activation from (\S+) to (\S+)", text)
+    assert [number for number, _, _ in found] == ["9", "3"] and all(float(b) > float(a) for _, a, b in found)
+    x = np.load(tmp_path / "x.npy")
+    assert x.shape == (2, 3, 40, 40)
+    run(*common, "--layer", "layer3.1.conv1", "--filter", "3", "-o", "one.png", "--save-raw", "one.npy")
+    assert np.array_equal(np.load(tmp_path / "one.npy")[0], x[1])
+    assert np.abs(picture(tmp_path / "one.png") / 255 - undo(x[1]).transpose(1, 2, 0)).max() < 0.6 / 255
+    text = run(*common, "--class", "star,0", "-o", "classes.png")
+    assert re.search(r"class 6 star of fc: logit from \S+ to \S+", text) and "class 0 red disc of fc" in text
+    assert has_colors(picture(tmp_path / "classes.png"))
+
+
+def test_maximise_options(run, files, tmp_path):
+    cases = [[], ["--steps", "5"], ["--lr", "0.3"], ["--jitter", "0"], ["--blur", "2"], ["--decay", "0.1"], ["--seed", "3"],
+             ["--size", "50"], ["--mean", "0.1"], ["--std", "0.5"]]
+    for i, options in enumerate(cases):
+        run("maximise", "--weights", files("net.bin"), "--layer", "layer1", "--filter", "2", "--steps", "4", "--size", "40", *options,
+            "-o", f"{i}.png")
+    assert len({picture(path).tobytes() for path in tmp_path.glob("*.png")}) == len(cases)
+    run("maximise", "--weights", files("gray.bin"), "--layer", "layer1", "--size", "40", "--steps", "3", "-o", "gray.png")
+
+
+def test_dream(run, files, tmp_path):
+    common = ["dream", "--weights", files("net.bin"), files("photo.png"), "--no-crop"]
+    text = run(*common, "--layer", "layer2", "--steps", "4")
+    before, after = re.search(r"mean square of layer2.1.relu_1 from (\S+) to (\S+) in 4 steps at each of 4 sizes up to 104x72;",
+                              text).groups()
+    assert float(after) > float(before)
+    assert picture(tmp_path / "photo_dream.png").shape == (72, 104, 3)
+    cases = [["--filter", "1,2"], ["--octaves", "1"], ["--octave-scale", "1.2"], ["--lr", "0.1"], ["--jitter", "0"], ["--blur", "1"],
+             ["--decay", "0.1"], ["--seed", "5"]]
+    for i, options in enumerate(cases):
+        run(*common, "--layer", "layer2", "--steps", "4", *options, "-o", f"{i}.png")
+    assert len({picture(path).tobytes() for path in tmp_path.glob("*.png")}) == len(cases) + 1
+
+
+@pytest.mark.parametrize("command", ["maximise", "dream"])
+def test_interrupted(command, files, tmp_path):
+    """What is there is written, and then the signal ends the program."""
+    arguments = [files("photo.png")] if command == "dream" else []
+    running = subprocess.Popen([CAMRUN, command, "--weights", files("net.bin"), "--layer", "layer1", "--steps", "100000", "-o", "out.png",
+                                *arguments], stdout=subprocess.PIPE, cwd=tmp_path)
+    time.sleep(2)
+    running.send_signal(signal.SIGINT)
+    text = running.communicate(timeout=120)[0].decode()
+    assert running.returncode == -signal.SIGINT
+    assert re.search(r"stopped after \d+ of \d+ steps; written to out.png", text)
+    assert has_colors(picture(tmp_path / "out.png"))
+
+
+def test_maximise_and_dream_refuse(refuse, files):
+    common, photo = ["--weights", files("net.bin")], files("photo.png")
+    refuse(2, ["--layer", "--class"], "maximise", *common)
+    refuse(2, ["noise", "dream"], "maximise", *common, photo, "--layer", "layer1")
+    refuse(2, ["--layer", "--class"], "maximise", *common, "--layer", "layer1", "--class", "1")
+    refuse(2, ["--filter", "--layer"], "maximise", *common, "--class", "1", "--filter", "2")
+    refuse(2, ["--steps", "'0'"], "maximise", *common, "--layer", "layer1", "--steps", "0")
+    refuse(1, ["found 8"], "maximise", *common, "--layer", "layer1", "--filter", "8")
+    refuse(1, ["top1"], "maximise", *common, "--class", "top1")
+    refuse(1, ["input"], "maximise", *common, "--layer", "input")
+    refuse(1, ["4 channels"], "maximise", "--weights", files("four.bin"), "--layer", "layer1")
+    refuse(2, ["--layer"], "dream", *common, photo)
+    refuse(2, ["no picture"], "dream", *common, "--layer", "layer1")
+    refuse(1, ["found 9"], "dream", *common, photo, "--layer", "layer1", "--filter", "9")
+    refuse(1, ["itself"], "dream", *common, photo, "--layer", "layer1", "-o", photo)

@@ -10,9 +10,11 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"explain", explain_main},
+    {"dream", dream_main},
     {"evaluate", evaluate_main},
     {"features", features_main},
     {"filters", filters_main},
+    {"maximise", maximise_main},
     {"report", report_main},
     {"saliency", saliency_main},
 };

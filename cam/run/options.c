@@ -32,7 +32,7 @@ const char *const options_help =
     "         --save-map F.npy  in [0,1], input size     --save-raw F.npy  signed, layer size\n"
     "         --save-logits F.npy                        --json  the report for programs\n"
     "Other    --list-methods --list-layers --timing [--repeat N] --threads N --direct --help --version\n"
-    "More     camrun evaluate|filters|features|report|saliency --help\n"
+    "More     camrun evaluate|filters|features|saliency|maximise|dream|report --help\n"
     "Exit status: 0 done; 1 a file or what it holds is at fault; 2 the command line; 3 some of many.\n";
 
 /* ---- the table ---- */

@@ -242,7 +242,7 @@ static bool set_up(run *r, cr_error *err)
         return false;
     const cr_transform *t = &r->network.transform;
     for (int c = 0; c < net->in_channels && o->baseline == BLACK; c++)
-        r->baseline[c] = cr_transform_black(t, c, net->in_channels); /* the mean is 0 there */
+        r->baseline[c] = cr_transform_level(t, 0, c, net->in_channels); /* the mean is 0 there */
     const size_t count = (size_t)net->in_channels * (size_t)r->input.geometry.h * (size_t)r->input.geometry.w;
     r->raw = calloc((size_t)r->n_scores * (size_t)r->methods.n, count * sizeof *r->raw);
     r->shown = calloc(count, sizeof *r->shown);
