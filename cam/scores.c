@@ -8,39 +8,67 @@
 #include "map.h"
 
 enum {
-    MOST_IMAGES = 16,         /* in a batch; more are not faster */
-    BATCH_FLOATS = 1 << 24,   /* of a batch's values at the start, 64 MB */
+    MOST_IMAGES = 8,          /* in a worker's batch; more are not faster */
+    BATCH_FLOATS = 1 << 24,   /* of all workers' values at the start, 64 MB */
 };
+
+/* Runs a batch on one thread. Workers have nothing to wait for but each other's last batch, where threads that share out
+ * each layer wait for each other after every one of them. */
+typedef struct worker {
+    cr_tape *tape;
+    float *x;        /* (batch,C,H,W) */
+    float *logits;   /* (batch,classes) */
+    bool ok;
+    cr_error why;    /* where it is not */
+} worker;
 
 struct scorer {
     const cr_net *net;
-    cr_plan *plan;
-    cr_tape *tape;
+    cr_plan *plan;   /* for one thread */
     int batch;
     int dim[3];      /* of the start's value */
     size_t size;     /* its floats, of one image */
-    float *x;        /* (batch,C,H,W) */
-    float *logits;   /* (batch,classes) */
+    int n_workers;
+    worker *workers;
 };
+
+/* Everything but the scorer itself. */
+static bool prepare(scorer *s, int start, int h, int w, bool direct, cr_error *err)
+{
+    const int threads = cr_threads(), most = (int)(BATCH_FLOATS / s->size / (size_t)threads);
+    s->batch = most < 1 ? 1 : most < MOST_IMAGES ? most : MOST_IMAGES;
+    const cr_request request = {.n = s->batch, .h = h, .w = w, .start = start, .direct = direct};
+    cr_set_threads(1);
+    s->plan = cr_plan_create(s->net, &request, err);
+    cr_set_threads(threads);
+    if (!s->plan)
+        return false;
+    if (!(s->workers = calloc((size_t)threads, sizeof *s->workers)))
+        return cr_fail(err, "out of memory");
+    for (s->n_workers = 0; s->n_workers < threads; s->n_workers++) {
+        worker *one = &s->workers[s->n_workers];
+        if (!(one->tape = cr_tape_create(s->plan, err)))
+            return false;
+        one->x = calloc(s->size, (size_t)s->batch * sizeof *one->x);
+        one->logits = calloc((size_t)s->net->classes, (size_t)s->batch * sizeof *one->logits);
+        if (!one->x || !one->logits) {
+            s->n_workers++; /* so that it is freed */
+            return cr_fail(err, "out of memory for %d images of %dx%dx%d", s->batch, s->dim[0], s->dim[1], s->dim[2]);
+        }
+    }
+    return true;
+}
 
 scorer *scorer_create(const cr_net *net, int start, int h, int w, bool direct, cr_error *err)
 {
     scorer *s = calloc(1, sizeof *s);
     int (*dims)[3] = calloc((size_t)net->n_nodes, sizeof *dims);
-    bool ok = (s && dims) || cr_fail(err, "out of memory");
-    if (ok && cr_net_shapes(net, h, w, dims, err)) {
+    bool ok = ((s && dims) || cr_fail(err, "out of memory")) && cr_net_shapes(net, h, w, dims, err);
+    if (ok) {
         s->net = net;
         memcpy(s->dim, dims[start], sizeof s->dim);
         s->size = (size_t)s->dim[0] * (size_t)s->dim[1] * (size_t)s->dim[2];
-        s->batch = s->size * MOST_IMAGES <= BATCH_FLOATS ? MOST_IMAGES : (int)(BATCH_FLOATS / s->size);
-        s->batch = s->batch < 1 ? 1 : s->batch;
-        const cr_request request = {.n = s->batch, .h = h, .w = w, .start = start, .direct = direct};
-        ok = (s->plan = cr_plan_create(net, &request, err)) && (s->tape = cr_tape_create(s->plan, err)) &&
-             (((s->x = calloc(s->size, (size_t)s->batch * sizeof *s->x)) &&
-               (s->logits = calloc((size_t)net->classes, (size_t)s->batch * sizeof *s->logits))) ||
-              cr_fail(err, "out of memory for %d images of %dx%dx%d", s->batch, s->dim[0], s->dim[1], s->dim[2]));
-    } else {
-        ok = false;
+        ok = prepare(s, start, h, w, direct, err);
     }
     free(dims);
     if (ok)
@@ -53,9 +81,12 @@ void scorer_free(scorer *s)
 {
     if (!s)
         return;
-    free(s->x);
-    free(s->logits);
-    cr_tape_free(s->tape);
+    for (int i = 0; i < s->n_workers; i++) {
+        cr_tape_free(s->workers[i].tape);
+        free(s->workers[i].x);
+        free(s->workers[i].logits);
+    }
+    free(s->workers);
     cr_plan_free(s->plan);
     free(s);
 }
@@ -66,11 +97,11 @@ bool scorer_give(scorer *s, int node, const float *value, cr_error *err)
     cr_plan_shape(s->plan, node, dim);
     const size_t size = (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2];
     float *copies = malloc(size * (size_t)s->batch * sizeof *copies);
-    if (!copies)
-        return cr_fail(err, "out of memory for %d images of %dx%dx%d", s->batch, dim[0], dim[1], dim[2]);
-    for (size_t n = 0; n < (size_t)s->batch; n++)
+    bool ok = copies || cr_fail(err, "out of memory for %d images of %dx%dx%d", s->batch, dim[0], dim[1], dim[2]);
+    for (size_t n = 0; ok && n < (size_t)s->batch; n++)
         memcpy(copies + n * size, value, size * sizeof *copies);
-    const bool ok = cr_tape_give(s->tape, node, copies, err);
+    for (int i = 0; ok && i < s->n_workers; i++)
+        ok = cr_tape_give(s->workers[i].tape, node, copies, err);
     free(copies);
     return ok;
 }
@@ -82,32 +113,48 @@ static void report(channel_progress *progress, int more)
         progress->report(progress->owner, progress->done, progress->all);
 }
 
+/* What a run's batches have in common. */
+typedef struct job {
+    float *logits;
+    const int *which; /* or NULL */
+    scorer_make make;
+    const void *owner;
+} job;
+
+/* Images first to first + n - 1, no more than a batch. */
+static bool run_batch(const scorer *s, worker *one, const job *j, int first, int n, cr_error *err)
+{
+    const size_t classes = (size_t)s->net->classes;
+    for (int i = 0; i < n; i++)
+        if (!j->make(one->x + (size_t)i * s->size, j->owner, j->which ? j->which[first + i] : first + i, err))
+            return false;
+    cr_tape_forward(one->tape, one->x); /* images past n are old ones, and not read */
+    if (!cr_tape_value(one->tape, s->net->n_nodes - 1, one->logits, err))
+        return false;
+    for (int i = 0; i < n; i++)
+        memcpy(j->logits + (size_t)(j->which ? j->which[first + i] : first + i) * classes,
+               one->logits + (size_t)i * classes, classes * sizeof *one->logits);
+    return true;
+}
+
+/* A round of batches at a time. */
 bool scorer_run(scorer *s, float *logits, const int *which, int n, scorer_make make, const void *owner,
                 channel_progress *progress, cr_error *err)
 {
-    const size_t classes = (size_t)s->net->classes;
-    for (int first = 0; first < n; first += s->batch) {
-        const int count = n - first < s->batch ? n - first : s->batch;
-        bool ok = true;
-#pragma omp parallel for schedule(dynamic) num_threads(cr_threads())
-        for (int i = 0; i < count; i++) {
-            cr_error why;
-            if (!make(s->x + (size_t)i * s->size, owner, which ? which[first + i] : first + i, &why))
-#pragma omp critical
-            {
-                if (ok && err)
-                    *err = why;
-                ok = false;
-            }
+    const job j = {logits, which, make, owner};
+    const int round = s->n_workers * s->batch;
+    for (int first = 0; first < n; first += round) {
+        const int count = n - first < round ? n - first : round;
+        const int share = (count + s->n_workers - 1) / s->n_workers, workers = (count + share - 1) / share;
+#pragma omp parallel for schedule(static) num_threads(workers)
+        for (int i = 0; i < workers; i++) {
+            worker *one = &s->workers[i];
+            const int left = count - i * share;
+            one->ok = run_batch(s, one, &j, first + i * share, left < share ? left : share, &one->why);
         }
-        if (!ok)
-            return false;
-        cr_tape_forward(s->tape, s->x); /* images past count are old ones, and not read */
-        if (!cr_tape_value(s->tape, s->net->n_nodes - 1, s->logits, err))
-            return false;
-        for (int i = 0; i < count; i++)
-            memcpy(logits + (size_t)(which ? which[first + i] : first + i) * classes, s->logits + (size_t)i * classes,
-                   classes * sizeof *logits);
+        for (int i = 0; i < workers; i++)
+            if (!s->workers[i].ok)
+                return cr_fail(err, "%s", s->workers[i].why.text);
         report(progress, count);
     }
     return true;

@@ -393,41 +393,65 @@ static void winograd_output(const winograd_output_task *task, const float *M, fl
 
 /* ---- linear ---- */
 
-/* The dot products of `rows` rows of w with x, vectors first and the rest one by one: one order for every row. */
-INLINE void dot_rows(float *y, const float *x, const float *w, int I, int rows)
+/* A row of weights that has been read is multiplied by as many images' vectors as registers can add up. */
+enum { LINEAR_ROWS = 4, LINEAR_IMAGES = OC_VECS * TILE_PIXELS < 24 ? 1 : 2 };
+
+/* The dot products of `rows` rows of w with `images` vectors x, vectors first and the rest one by one: one order for all. */
+INLINE void dot_rows(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_image, const float *w, int I, int rows,
+                     int images)
 {
-    enum { UNROLL = 2, MAX_ROWS = 4 };
-    vec acc[MAX_ROWS][UNROLL];
+    enum { UNROLL = 2 };
+    vec acc[LINEAR_ROWS][LINEAR_IMAGES][UNROLL];
     memset(acc, 0, sizeof acc);
     int i = 0;
     for (; i + UNROLL * VL <= I; i += UNROLL * VL)
         for (int u = 0; u < UNROLL; u++) {
-            vec xi = *(const vec_unaligned *)(x + i + u * VL);
-            for (int r = 0; r < rows; r++)
-                acc[r][u] += xi * *(const vec_unaligned *)(w + (ptrdiff_t)r * I + i + u * VL);
+            vec xi[LINEAR_IMAGES];
+            for (int n = 0; n < images; n++)
+                xi[n] = *(const vec_unaligned *)(x + n * x_image + i + u * VL);
+            for (int r = 0; r < rows; r++) {
+                const vec wi = *(const vec_unaligned *)(w + (ptrdiff_t)r * I + i + u * VL);
+                for (int n = 0; n < images; n++)
+                    acc[r][n][u] += xi[n] * wi;
+            }
         }
-    for (int r = 0; r < rows; r++) {
-        vec lanes = acc[r][0] + acc[r][1];
-        float sum = 0.0f;
-        for (int l = 0; l < VL; l++)
-            sum += lanes[l];
-        for (int k = i; k < I; k++)
-            sum += x[k] * w[(ptrdiff_t)r * I + k];
-        y[r] = sum;
-    }
+    for (int r = 0; r < rows; r++)
+        for (int n = 0; n < images; n++) {
+            vec lanes = acc[r][n][0] + acc[r][n][1];
+            float sum = 0.0f;
+            for (int l = 0; l < VL; l++)
+                sum += lanes[l];
+            for (int k = i; k < I; k++)
+                sum += x[n * x_image + k] * w[(ptrdiff_t)r * I + k];
+            y[n * y_image + r] = sum;
+        }
 }
 
-static void linear(float *y, const float *x, const float *w, const float *bias, bool relu, int I, int o0, int o1)
+/* The same for all images. */
+INLINE void dot_rows_of_all(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_image, int N, const float *w, int I,
+                            int rows)
+{
+    int n = 0;
+    for (; n + LINEAR_IMAGES <= N; n += LINEAR_IMAGES)
+        dot_rows(y + n * y_image, y_image, x + n * x_image, x_image, w, I, rows, LINEAR_IMAGES);
+    for (; n < N; n++)
+        dot_rows(y + n * y_image, y_image, x + n * x_image, x_image, w, I, rows, 1);
+}
+
+static void linear(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_image, int N, const float *w, const float *bias,
+                   bool relu, int I, int o0, int o1)
 {
     int o = o0;
-    for (; o + 4 <= o1; o += 4)
-        dot_rows(y + o, x, w + (ptrdiff_t)o * I, I, 4);
+    for (; o + LINEAR_ROWS <= o1; o += LINEAR_ROWS)
+        dot_rows_of_all(y + o, y_image, x, x_image, N, w + (ptrdiff_t)o * I, I, LINEAR_ROWS);
     for (; o < o1; o++)
-        dot_rows(y + o, x, w + (ptrdiff_t)o * I, I, 1);
-    for (o = o0; o < o1; o++) {
-        y[o] += bias ? bias[o] : 0.0f;
-        y[o] = relu && y[o] < 0.0f ? 0.0f : y[o];
-    }
+        dot_rows_of_all(y + o, y_image, x, x_image, N, w + (ptrdiff_t)o * I, I, 1);
+    for (int n = 0; n < N; n++)
+        for (o = o0; o < o1; o++) {
+            float *to = &y[n * y_image + o];
+            *to += bias ? bias[o] : 0.0f;
+            *to = relu && *to < 0.0f ? 0.0f : *to;
+        }
 }
 
 /* dx += the rows of w times their dy, one after the other: the order of a sum does not depend on how rows are grouped. */

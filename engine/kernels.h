@@ -105,8 +105,10 @@ typedef struct kernels {
     int few_tiles;
     void (*winograd_few)(const winograd_few_task *task, int tiles);
 
-    /* y[o] = relu?( bias[o] + sum_i x[i] * w[o][i] ) for o0 <= o < o1; w (O,I) row-major, any alignment */
-    void (*linear)(float *y, const float *x, const float *w, const float *bias, bool relu, int I, int o0, int o1);
+    /* y[n][o] = relu?( bias[o] + sum_i x[n][i] * w[o][i] ) for n < N, o0 <= o < o1; w (O,I) row-major, any alignment; images
+     * of y and x lie y_image and x_image apart */
+    void (*linear)(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_image, int N, const float *w, const float *bias,
+                   bool relu, int I, int o0, int o1);
     /* dx[i] += sum_o dy[o] * w[o][i] for i0 <= i < i1; rows whose dy is 0 are not read */
     void (*linear_backward)(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1);
 

@@ -155,9 +155,8 @@ void linear_forward(const cr_plan *plan, const step *s, float *arena)
     const int I = x->C, O = y->C;
 #pragma omp parallel for schedule(static)
     for (int o = 0; o < O; o += LINEAR_ROWS)
-        for (int image = 0; image < plan->N; image++)
-            plan->k->linear(arena + y->offset + image * y->image, arena + x->offset + image * x->image, w, bias, s->relu,
-                            I, o, o + LINEAR_ROWS < O ? o + LINEAR_ROWS : O);
+        plan->k->linear(arena + y->offset, y->image, arena + x->offset, x->image, plan->N, w, bias, s->relu, I, o,
+                        o + LINEAR_ROWS < O ? o + LINEAR_ROWS : O);
 }
 
 void linear_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)

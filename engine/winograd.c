@@ -18,7 +18,7 @@
 #include "ops.h"
 
 enum {
-    FEW_TILES = 8,          /* of an image: their weights are transformed in registers */
+    FEW_TILES = 8,          /* of all images: weights are transformed in registers, which gives the same bits */
     FEW_BLOCKS = 1,         /* input-channel blocks at a time there */
     CHUNK_BLOCKS = 4,       /* input-channel blocks in U: 295 KB */
     CHUNK_TILES = 98,       /* tiles in M: 450 KB */
@@ -48,13 +48,6 @@ static ptrdiff_t odd_lines(ptrdiff_t floats)
     return floats / BLOCK % 2 ? floats : floats + BLOCK;
 }
 
-/* Whether the kernel for few tiles runs. */
-static bool few_tiles(const cr_plan *plan, const conv_part *part)
-{
-    const int tiles = largest_part(part->count[0], 4) * largest_part(part->count[1], 4);
-    return plan->k->few_tiles > 0 && part->taps[0] == 3 && tiles <= FEW_TILES;
-}
-
 /* The grid whose busiest thread has least to do. */
 static void choose_grid(winograd_shape *s, int threads)
 {
@@ -81,7 +74,7 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.tiles = N * s.tile_rows * s.tile_cols;
     s.oc_tiles = largest_part(OC, oc_tile);
     choose_grid(&s, plan->threads);
-    s.few = few_tiles(plan, part);
+    s.few = plan->k->few_tiles > 0 && s.taps == 3 && s.tiles <= FEW_TILES;
     const int tiles = largest_part(s.tiles, s.tile_parts);
     s.chunk = largest_part(tiles, largest_part(tiles, CHUNK_TILES));
     const int chunks_in_group = GROUP_FLOATS / (WINOGRAD_POINTS * x->blocks * BLOCK * s.chunk);
@@ -95,11 +88,11 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     return s;
 }
 
-const char *winograd_name(const cr_plan *plan, const conv_part *part)
+const char *winograd_name(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
 {
     if (part->taps[0] == 5)
         return "F(2x2,5x5)";
-    return few_tiles(plan, part) ? "F(4x4,3x3), few tiles" : "F(4x4,3x3)";
+    return shape_of(plan, part, x, OC, plan->N).few ? "F(4x4,3x3), few tiles" : "F(4x4,3x3)";
 }
 
 int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
