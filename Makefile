@@ -1,6 +1,7 @@
 # make            build ./camrun, ./camtrain, ./camscenes and libcamrun.a
 # make demo       explain the picture that ships, both of its objects, at several layers: demo.png
 # make train-demo draw pictures and train the network that ships, anew: build/train-demo/shapes.bin
+# make gallery    the README's gallery, in gallery/
 # make check      build and run every test        make check-c   those that need no Python
 #                                                 make check-neon  NEON kernels under qemu
 # make bench      time every layer and network
@@ -65,7 +66,7 @@ TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
 .SECONDARY: $(TEST_BIN:=.o) # kept; named, as with no names a header that is gone would rebuild nothing
-.PHONY: all demo train-demo evaluate check check-c check-neon check-build bench install clean help
+.PHONY: all demo gallery train-demo evaluate check check-c check-neon check-build bench install clean help
 all: $(PROGRAMS)
 
 help:
@@ -141,6 +142,9 @@ train-demo: camscenes camtrain
 	@if cmp -s build/train-demo/shapes.bin weights/shapes.bin; \
 	then echo "the same bits as weights/shapes.bin"; \
 	else echo "other bits than weights/shapes.bin, which gcc and AVX-512 write: another rounding, another network"; fi
+
+gallery: all
+	sh scripts/gallery.sh
 
 check: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'

@@ -1,0 +1,99 @@
+#!/bin/sh
+# Makes the README's gallery: pictures of what camrun shows, of the network that ships and of small ones that are trained
+# here first, some minutes in all. What is trained is kept and not trained again.
+#   sh scripts/gallery.sh [DIR [WORK]]      what `make gallery` does: pictures in gallery/, networks in build/gallery/
+set -eu
+
+here=$(dirname "$0")/..
+out=${1:-gallery}
+work=${2:-build/gallery}
+camrun=$here/camrun
+camtrain=$here/camtrain
+camscenes=$here/camscenes
+shipped=$here/weights/shapes.bin
+photo=$here/cam/demo/shapes.png
+
+mkdir -p "$out" "$work"
+
+# scenes NAME OPTIONS...: pictures of one object each, in folders by class
+scenes() {
+    name=$1
+    shift
+    [ -e "$work/$name/boxes.csv" ] && return
+    rm -rf "$work/$name"
+    "$camscenes" "$work/$name" "$@" >/dev/null
+}
+
+# choose NAME FROM CLASSES...: a folder of those classes alone
+choose() {
+    name=$1
+    from=$2
+    shift 2
+    [ -e "$work/$name" ] && return
+    mkdir -p "$work/$name"
+    for class in "$@"; do
+        cp -r "$work/$from/train/$class" "$work/$name/$class"
+    done
+}
+
+# train NAME FOLDER OPTIONS...: NAME.bin
+train() {
+    name=$1
+    folder=$2
+    shift 2
+    [ -e "$work/$name.bin" ] && return
+    echo "training $name"
+    "$camtrain" "$work/$folder" "$@" --checkpoint "$work/$name.ckpt" -o "$work/$name.bin" | tail -n 2
+    rm -f "$work/$name.ckpt"
+}
+
+# show PICTURE COMMAND...: says what is run
+show() {
+    picture=$1
+    shift
+    echo "$picture: camrun $*"
+    "$camrun" "$@" -o "$out/$picture" >/dev/null
+}
+
+scenes small --train 1500 --val 1 --size 160 --difficulty 0.2
+scenes easy --train 8000 --val 1 --size 96 --difficulty 0 --seed 11
+scenes large --train 10 --val 1 --size 1024 --difficulty 0.1 --seed 5
+
+# 1. Grad-CAM of a network whose head was replaced: three classes in place of ten, jet at 0.4, three panels
+choose three small star heart ring
+train three three --init "$shipped" --freeze conv1,bn1,layer1,layer2,layer3,layer4 --size 160 --resize 160 --epochs 3 --lr 0.05
+show head_replaced.png "$photo" --weights "$work/three.bin" --class ring --alpha 0.4 --panel
+
+# 2. A ResNet-18 of one channel: kernels, feature maps, Grad-CAM at a convolution
+train grey easy/train --arch resnet18 --channels 1 --size 64 --resize 64 --epochs 2
+show kernels.png filters --weights "$work/grey.bin" --layer layer1.0.conv1 --count 16
+show feature_maps.png features --weights "$work/grey.bin" --layer layer4.1.conv2 --size 224 --resize 224 --count 64 "$photo"
+show grey_layer2.png "$photo" --weights "$work/grey.bin" --size 224 --resize 224 --layer layer2.0.conv1 --class star --panel
+show grey_filters.png maximise --weights "$work/grey.bin" --layer layer4.1.conv1 --filter 45,271,363,489 --size 128
+show grey_guided.png saliency "$photo" --weights "$work/grey.bin" --size 224 --resize 224 --class star --method guided
+
+# 3. An AlexNet of two classes: Grad-CAM at its last feature map, 0.3 heat and 0.7 picture; LayerCAM at five depths
+choose pair easy circle star
+train alexnet pair --arch alexnet --size 96 --resize 96 --optimizer adam --lr 0.0003 --epochs 3 --augment flip
+two=$(ls "$work"/easy/train/star/*.png | tail -n 1)
+show alexnet.png "$two" --weights "$work/alexnet.bin" --class star --layer features --alpha 0.3 --panel
+show alexnet_layers.png "$two" --weights "$work/alexnet.bin" --class star,circle --method layercam \
+    --layer features.0,features.3,features.6,features.9,features.12 --sheet
+
+# 4. Guided backprop and Guided Grad-CAM for a class; the same commands take VGG19's weights
+show guided.png saliency "$photo" --weights "$shipped" --class star --method guided
+show guided_gradcam.png saliency "$photo" --weights "$shipped" --class star --method guidedgradcam
+
+# 5. A ResNet-34 of five classes and one channel, values in [0,1] alone: CAM of each class, and of all together
+choose five easy arrow circle crescent cross star
+train five five --arch resnet34 --width 16 --channels 1 --mean 0 --std 1 --size 96 --resize 96 --epochs 8
+large=$(ls "$work"/large/train/star/*.png | head -n 1)
+show cam_each.png "$large" --weights "$work/five.bin" --method cam --class all --sheet
+show cam_mean.png "$large" --weights "$work/five.bin" --method cam --class all --average-classes --panel
+
+# Classes, methods and layers of the network that ships, and all of it in one page
+show sheet.png "$photo" --weights "$shipped" --class star,ring --layer layer2,layer3,layer4 --sheet
+show methods.png "$photo" --weights "$shipped" --class star,ring \
+    --method gradcam,gradcam++,layercam,eigencam,scorecam,ablationcam --sheet
+show report.html report "$photo" --weights "$shipped" --method gradcam,layercam,fullgrad \
+    --layer layer2,layer3,layer4
