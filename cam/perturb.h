@@ -1,5 +1,5 @@
-/* perturb.h - a network's input with what a map says is relevant left, taken away, or filled in: the inputs whose scores tell
- * whether the map is right (metrics.h).
+/* perturb.h - a network's input with what a map says is relevant left, taken away, or filled in: the inputs whose scores
+ * tell whether the map is right (metrics.h).
  *
  * x is one input (c,h,w), normalised: 0 is the mean colour. A map is (h,w) in [0,1]. */
 #ifndef CAMRUN_PERTURB_H
@@ -35,10 +35,10 @@ void cr_replace_pixels(float *out, const float *from, const float *to, const int
 void cr_road_removed(unsigned char *removed, const float *map, const int *order, size_t n, double percentile,
                      bool least_first);
 
-/* ROAD's noisy linear imputation: each removed pixel becomes the weighted mean of its eight neighbours, 1/6 for those beside
- * it and 1/12 for diagonal ones, those beyond the border left out; so all of them together solve a sparse system of linear
- * equations, here by conjugate gradients with multigrid up to a residual of 1e-5 of the first. Then comes normal noise of this standard
- * deviation (the paper's: 0.01). Where nothing is left to fill in from, zeros. out may be x. */
+/* ROAD's noisy linear imputation: each removed pixel becomes the weighted mean of its eight neighbours, 1/6 for those
+ * beside it and 1/12 for diagonal ones, those beyond the border left out; so all of them together solve a sparse system of
+ * linear equations, here by conjugate gradients with multigrid up to a residual of 1e-5 of the first. Then comes normal noise
+ * of this standard deviation (the paper's: 0.01). Where nothing is left to fill in from, zeros. out may be x. */
 bool cr_road_impute(float *out, const float *x, const unsigned char *removed, int c, int h, int w, double noise,
                     uint64_t seed, cr_error *err);
 

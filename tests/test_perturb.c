@@ -140,7 +140,8 @@ static void test_impute_equations(void **state)
             unsigned char *removed = zeros((size_t)(h * w), 1);
             for (int i = 0; i < h * w; i++) {
                 const int dy = i / w - h / 2, dx = i % w - w / 2;
-                removed[i] = k < 3 ? random_uniform(&random, 0, 1) < shares[k] : dy * dy * w * w + dx * dx * h * h < w * w * h * h / 5;
+                removed[i] = k < 3 ? random_uniform(&random, 0, 1) < shares[k]
+                                   : dy * dy * w * w + dx * dx * h * h < w * w * h * h / 5;
             }
             removed[h * w - 1] = 0;
             must(cr_road_impute(out, x, removed, 2, h, w, 0, 1, &err), &err);

@@ -73,8 +73,8 @@ typedef struct subjects {
     cr_target *targets;
 } subjects;
 
-/* pictures: files, folders, patterns (picture_list.h). Without boxes every picture under every target. With them every class that has boxes in a picture: of all pictures that the
- * boxes are for, or of those named, each of which must have some. */
+/* pictures: files, folders, patterns (picture_list.h). Without boxes every picture under every target. With them every class
+ * that has boxes in a picture: of all pictures that the boxes are for, or of those named, each of which must have some. */
 bool subjects_find(subjects *s, const evaluate_options *o, const text_list *pictures, const network *n, cr_error *err);
 void subjects_free(subjects *s);
 
