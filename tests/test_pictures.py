@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from networks import resnet18, write_weights
 from test_program import CAMRUN, CROP, MEAN, NAMES, RESIZE, STATE, STD, files, preprocess  # noqa: F401
 
 COMMANDS = ["filters", "features", "saliency", "maximise", "dream"]
@@ -338,3 +339,33 @@ def test_maximise_and_dream_refuse(refuse, files):
     refuse(2, ["no picture"], "dream", *common, "--layer", "layer1")
     refuse(1, ["found 9"], "dream", *common, photo, "--layer", "layer1", "--filter", "9")
     refuse(1, ["itself"], "dream", *common, photo, "--layer", "layer1", "-o", photo)
+
+
+# ---- a grey ResNet18 of ten classes, as a course's notes look at one ----
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Its weights, and a picture of 224x224."""
+    folder = tmp_path_factory.mktemp("digits")
+    write_weights(folder / "digits.bin", resnet18(10, channels=1, width=64), arch="resnet18", mean="[0.5]", std="[0.25]")
+    y, x = np.mgrid[:224, :224]
+    ring = np.exp(-((np.hypot(x - 110, y - 120) - 60) / 15) ** 2)
+    Image.fromarray((255 * ring).astype(np.uint8)).save(folder / "digit.png")
+    return lambda name: str(folder / name)
+
+
+def test_course_notes(run, digits, tmp_path):
+    common = ["--weights", digits("digits.bin")]
+    text = run("filters", *common, "--layer", "layer1.0.conv1", "-o", "kernels.png")
+    assert "64 of 64 filters, 64 of 64 input channels, kernels of 3x3" in text
+    text = run("features", *common, "--layer", "layer4.1.conv2", digits("digit.png"), "-o", "features.png")
+    assert "512 of 512 feature maps of 7x7" in text
+    text = run(*common, "--layer", "layer2.0.conv1", digits("digit.png"), "-o", "gradcam.png")
+    assert "at layer2.0.conv1 (28x28)" in text
+    text = run("saliency", *common, "--method", "guided", digits("digit.png"), "-o", "guided.png")
+    assert "Guided backpropagation for class" in text
+    text = run("maximise", *common, "--layer", "layer4.1.conv1", "--filter", "45,271,363,489", "--steps", "2", "--size", "96", "-o",
+               "maximised.png")
+    assert all(f"filter {number} of layer4.1.conv1" in text for number in (45, 271, 363, 489))
+    for name in "kernels", "features", "gradcam", "guided", "maximised":
+        assert has_colors(picture(tmp_path / f"{name}.png"))
