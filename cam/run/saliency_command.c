@@ -316,10 +316,11 @@ static bool show(const run *r, const cr_saliency_method *method, int score, cons
     if (raw == r->raw) /* the first */
         printf("%s (%dx%d) through %s, input %dx%d\n", r->source, r->input.photo.w, r->input.photo.h, r->network.net->arch,
                r->input.geometry.w, r->input.geometry.h);
-    printf("%s for %s: score %.4g, values from %.4g to %.4g", cr_saliency_title(method), what, facts->score, (double)least,
-           (double)most);
-    if (!(most > 0) && !(least < 0))
-        printf(": nothing matters, all are 0");
+    printf("%s for %s: score %.4g, ", cr_saliency_title(method), what, facts->score);
+    if (most > 0 || least < 0)
+        printf("values from %.4g to %.4g", (double)least, (double)most);
+    else
+        printf("all values are 0, no evidence for it");
     if (cr_saliency_has_noise(method))
         printf(", mean of %d samples", o->samples);
     if (cr_saliency_has_steps(method)) {
