@@ -29,13 +29,14 @@ void interrupt_watch(void)
 
 void interrupt_hold(void)
 {
-    held = 1;
+    held++;
 }
 
 void interrupt_release(void)
 {
-    held = 0;
-    if (arrived)
+    if (held)
+        held--;
+    if (!held && arrived)
         on_signal(arrived);
 }
 

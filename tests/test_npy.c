@@ -159,7 +159,8 @@ static void test_sweep(void **state)
         const char *suffix;
         bool goes;
     } files[] = {{".999999999-0.tmp", true}, {".999999999-12.tmp", true}, {".999999999-0.tmp2", false},
-                 {".1x-0.tmp", false},       {".-0.tmp", false},          {"s.999999999-0.tmp", false}};
+                 {".1x-0.tmp", false},       {".-0.tmp", false},          {".999999999-.tmp", false},
+                 {"999999999-0.tmp", false}, {".999999999.tmp", false},   {"_2.png.999999999-0.tmp", true}};
     cr_error err;
     char path[128], own[128];
     snprintf(own, sizeof own, "%s.%ld-0.tmp", scratch, (long)getpid());

@@ -167,25 +167,33 @@ bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *e
     return cr_file_finish(file, false, err);
 }
 
-/* The process that an entry of a folder is a temporary file of, as open_temporary names them; 0 where it is none for this
- * name. */
-static long temporary_of(const char *entry, const char *name)
+/* Where the number begins whose last digit is before `end`; `end` where there is none. */
+static const char *number_before(const char *start, const char *end)
 {
-    size_t length = strlen(name);
-    char *end;
-    if (strncmp(entry, name, length) != 0 || entry[length] != '.' || !isdigit((unsigned char)entry[length + 1]))
-        return 0;
-    long process = strtol(entry + length + 1, &end, 10);
-    if (*end != '-' || !isdigit((unsigned char)end[1]))
-        return 0;
-    strtol(end + 1, &end, 10);
-    return strcmp(end, ".tmp") == 0 ? process : 0;
+    while (end > start && isdigit((unsigned char)end[-1]))
+        end--;
+    return end;
 }
 
-void cr_file_sweep(const char *path)
+/* The process that an entry of a folder is a temporary file of, as open_temporary names them; 0 where it is none, or its name
+ * begins otherwise. */
+static long temporary_of(const char *entry, const char *beginning)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
+    const size_t length = strlen(entry), least = strlen(beginning);
+    const char *end = entry + length - (length < 4 ? 0 : 4);
+    if (strncmp(entry, beginning, least) != 0 || strcmp(end, ".tmp") != 0)
+        return 0;
+    const char *count = number_before(entry + least, end);
+    if (count == end || count == entry + least || count[-1] != '-')
+        return 0;
+    const char *process = number_before(entry + least, count - 1);
+    return process < count - 1 && process > entry + least && process[-1] == '.' ? strtol(process, NULL, 10) : 0;
+}
+
+void cr_file_sweep(const char *beginning)
+{
+    const char *slash = strrchr(beginning, '/'), *name = slash ? slash + 1 : beginning;
+    char *folder = slash ? strndup(beginning, (size_t)(slash - beginning) + 1) : strdup("./");
     DIR *open_folder = folder ? opendir(folder) : NULL;
     for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) {
         long process = temporary_of(entry->d_name, name);

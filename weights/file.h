@@ -30,8 +30,8 @@ bool cr_file_finish(cr_file *file, bool durable, cr_error *err);
 /* Leaves path as it was, and frees. */
 void cr_file_discard(cr_file *file);
 
-/* Removes the temporary files beside path that programs which were killed left behind. */
-void cr_file_sweep(const char *path);
+/* Removes the temporary files that programs which were killed left behind of files whose path begins so. */
+void cr_file_sweep(const char *beginning);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "interrupt.h"
+
 bool drawings_create(drawings *d, bool make_folders, cr_error *err)
 {
     *d = (drawings){.make_folders = make_folders, .capacity = cr_threads()};
@@ -50,6 +52,7 @@ void drawings_add(drawings *d, cr_image *image, const char *path, cr_error *fail
 void drawings_write(drawings *d)
 {
     cr_error why;
+    interrupt_hold();
     for (int i = 0; d->make_folders && i < d->n; i++)
         if (!make_folders(d->items[i].path, &why))
             *d->items[i].failure = why;
@@ -63,4 +66,5 @@ void drawings_write(drawings *d)
             *item->failure = why;
     }
     d->n = 0;
+    interrupt_release();
 }

@@ -41,7 +41,8 @@ static bool methods_fit(const run *r, cr_error *err)
 static bool set_up(run *r, cr_error *err)
 {
     const options *o = r->o;
-    if (!network_open(&r->network, &o->network, err) || !choose_layers(r, err) ||
+    if (!network_open(&r->network, &o->network, err) ||
+        (o->task == EXPLAIN_PICTURES && !network_takes_pictures(&r->network, err)) || !choose_layers(r, err) ||
         !network_targets(&r->network, &o->classes, &r->targets, &r->n_targets, err) || !methods_fit(r, err))
         return false;
     r->n_explained = o->average_classes ? 1 : r->n_targets;
@@ -108,10 +109,8 @@ static bool explain_tensor(run *r, cr_error *err)
               cr_fail(err, "%.200s: expected an array of shape (N,%d,H,W) for this %s, found (%s)%s", path,
                       r->network.net->in_channels, r->network.net->arch, found, n == 3 ? "; x[None] adds the axis N" : ""));
     ok = ok && explain_batch(r, &s, x, dim[0], dim[2], dim[3], &out, err);
-    interrupt_hold();
     drawings_write(&r->drawings);
     ok = ok && written(&out, err) && put_outcome(r, &out, err);
-    interrupt_release();
     outcome_free(&out);
     free(stem);
     free(x);
@@ -258,30 +257,26 @@ static bool explain_slots(passage *p, cr_error *err)
         network_input_free(&p->slots[i].input);
         show_pictures(p, "");
     }
-    if (!p->run->many)
-        interrupt_hold();
     drawings_write(&p->run->drawings);
     for (int i = 0; i < p->n_slots; i++) {
         ok = ok && (i >= n || put_slot(p, &p->slots[i], err));
         outcome_free(&p->slots[i].out);
         network_input_free(&p->slots[i].input);
     }
-    if (!p->run->many)
-        interrupt_release();
     return ok;
 }
 
-/* What a program that was killed left behind of the first pictures that are to do. */
+/* Removes what a program that was killed left behind of the first pictures that are to do. */
 static void sweep(const passage *p)
 {
-    const run *r = p->run;
-    const options *o = r->o;
-    for (int i = 0, left = MOST_SLOTS; i < p->series->pictures.n && left; i++)
-        for (int m = 0; !p->results.done[i] && m < (o->sheet ? 1 : o->methods.n); m++, left -= m == 1) {
-            char path[PATH_SIZE];
-            if (output_path(path, o, true, p->series->stems[i], o->sheet ? NULL : o->methods.items[m], -1, -1, NULL, NULL))
-                cr_file_sweep(path);
-        }
+    const char *folder = p->run->o->output ? p->run->o->output : ".";
+    for (int i = 0, left = MOST_SLOTS; i < p->series->pictures.n && left; i++) {
+        char *beginning = p->results.done[i] ? NULL : join_path(folder, p->series->stems[i]);
+        if (beginning)
+            cr_file_sweep(beginning);
+        left -= !p->results.done[i];
+        free(beginning);
+    }
 }
 
 static bool explain_pictures(passage *p, cr_error *err)
@@ -312,8 +307,7 @@ static bool save_arrays(run *r, cr_error *err)
 {
     interrupt_hold();
     bool ok = stack_save(&r->maps, err) && stack_save(&r->raws, err) && stack_save(&r->logits, err);
-    if (!r->many)
-        interrupt_release();
+    interrupt_release();
     return ok;
 }
 
@@ -348,6 +342,6 @@ bool explain(const options *o, const series *s, FILE *out, int *failed, cr_error
     tear_down(&r);
     fflush(out);
     if (s->many)
-        interrupt_release();
+        interrupt_release(); /* a signal that was held ends the program here */
     return ok;
 }

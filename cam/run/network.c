@@ -177,13 +177,20 @@ bool network_targets(const network *n, const text_list *list, cr_target **target
 
 /* ---- pictures ---- */
 
+bool network_takes_pictures(const network *n, cr_error *err)
+{
+    int channels = n->net->in_channels;
+    return channels == 1 || channels == 3 ||
+           cr_fail(err, "%.200s: this %s reads %d channels and a picture gives 1 or 3: camrun --tensor F.npy explains a ready "
+                   "input", n->options->weights, n->net->arch, channels);
+}
+
 bool network_read(network_input *input, const network *n, const char *path, cr_error *err)
 {
     *input = (network_input){0};
+    if (!network_takes_pictures(n, err))
+        return false;
     int channels = n->net->in_channels;
-    if (channels != 1 && channels != 3)
-        return cr_fail(err, "%.200s: this %s reads %d channels and a picture gives 1 or 3: camrun --tensor F.npy "
-                       "explains a ready input", n->options->weights, n->net->arch, channels);
     cr_geometry *g = &input->geometry;
     if (!cr_image_load(&input->photo, path, err) ||
         !cr_transform_geometry(&n->transform, input->photo.w, input->photo.h, g, err))

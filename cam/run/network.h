@@ -73,6 +73,8 @@ typedef struct network_input {
     float *x; /* (channels, geometry.h, geometry.w) */
 } network_input;
 
+/* Whether pictures have as many channels as the network reads. */
+bool network_takes_pictures(const network *n, cr_error *err);
 /* False, with the path in the message, where the file is no picture, or not one for this network. */
 bool network_read(network_input *input, const network *n, const char *path, cr_error *err);
 void network_input_free(network_input *input);

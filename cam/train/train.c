@@ -186,9 +186,11 @@ static bool make_model(run *r, cr_error *err)
 
 /* ---- writing ---- */
 
-/* Whether a file can be written there: better to know before the training than after it. */
+/* Whether a file can be written there: better to know before the training than after it. What an earlier run that was killed
+ * left of it goes. */
 static bool can_write(const char *path, cr_error *err)
 {
+    cr_file_sweep(path);
     cr_file *file = cr_file_create(path, err);
     if (file)
         cr_file_discard(file);
