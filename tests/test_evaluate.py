@@ -200,4 +200,4 @@ def test_nan(folder):
 
 def test_help(folder):
     done = call(folder, "evaluate", "--help")
-    assert done.returncode == 0 and all(len(line) <= 130 for line in done.stdout.splitlines())
+    assert done.returncode == 0 and all(len(line) <= 100 for line in done.stdout.splitlines())
