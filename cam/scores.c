@@ -37,11 +37,8 @@ static bool prepare(scorer *s, int start, int h, int w, bool direct, cr_error *e
 {
     const int threads = cr_threads(), most = (int)(BATCH_FLOATS / s->size / (size_t)threads);
     s->batch = most < 1 ? 1 : most < MOST_IMAGES ? most : MOST_IMAGES;
-    const cr_request request = {.n = s->batch, .h = h, .w = w, .start = start, .direct = direct};
-    cr_set_threads(1);
-    s->plan = cr_plan_create(s->net, &request, err);
-    cr_set_threads(threads);
-    if (!s->plan)
+    const cr_request request = {.n = s->batch, .h = h, .w = w, .start = start, .direct = direct, .threads = 1};
+    if (!(s->plan = cr_plan_create(s->net, &request, err)))
         return false;
     if (!(s->workers = calloc((size_t)threads, sizeof *s->workers)))
         return cr_fail(err, "out of memory");

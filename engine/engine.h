@@ -150,6 +150,7 @@ typedef struct cr_request {
     int n_grad;
     cr_relu_rule relu;          /* of all ReLUs, in the backward */
     bool direct;                /* no Winograd: every convolution sums in the order of its formula */
+    int threads;                /* that run the plan; 0: as many as cr_threads() */
     bool train;                 /* batchnorm normalises by the batch's own statistics, and dropout drops */
     const bool *param_grad;     /* [net->n_params]: parameters whose gradients will be read; NULL: none. Running
                                    statistics have none. A batchnorm none of whose parameters gets one is frozen: it

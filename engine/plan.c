@@ -505,7 +505,7 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         *plan = (cr_plan){.net = net,
                           .k = cr_kernels(),
                           .N = request->n,
-                          .threads = cr_threads(),
+                          .threads = request->threads > 0 ? request->threads : cr_threads(),
                           .direct = request->direct,
                           .train = request->train,
                           .relu = request->relu,
