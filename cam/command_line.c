@@ -196,6 +196,14 @@ static bool parse_option(const command *c, void *fields, command_line *line, int
     return o->set((char *)fields + o->field, value, o, &why) || cr_fail(err, "--%s: %s", o->name, why.text);
 }
 
+bool is_given(const option *options, const bool *given, const char *name)
+{
+    int i = 0;
+    while (strcmp(options[i].name, name) != 0)
+        i++;
+    return given[i];
+}
+
 bool command_parse(const command *c, void *fields, command_line *line, int argc, char **argv, cr_error *err)
 {
     bool only_operands = false, end = false;

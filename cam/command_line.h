@@ -50,6 +50,9 @@ typedef struct command_line {
     text_list operands; /* what is no option */
 } command_line;
 
+/* Whether the option of this name, which there is, was on the command line. */
+bool is_given(const option *options, const bool *given, const char *name);
+
 /* fields: the program's struct, with its defaults. line: given all false, operands empty but with room. */
 bool command_parse(const command *c, void *fields, command_line *line, int argc, char **argv, cr_error *err);
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const char magic[] = "\x93NUMPY";
-enum { MAGIC_SIZE = 6, PREFIX_SIZE = 10, ALIGNMENT = 64, START_SIZE = 128 };
+enum { MAGIC_SIZE = 6, PREFIX_SIZE = 10, ALIGNMENT = 64, START_SIZE = 192 };
 
 /* ---- writing ---- */
 

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-enum { CR_NPY_DIMS = 5 };
+enum { CR_NPY_DIMS = 6 };
 
 /* float32, C order, 0 to CR_NPY_DIMS dimensions. */
 bool cr_npy_write(const char *path, const float *data, int ndim, const int *dims, cr_error *err);

@@ -15,11 +15,13 @@ int complain(const char *program, const cr_error *err, int status)
     return status;
 }
 
-int finish(const char *program, bool ok, cr_error *err)
+int finish(const char *program, int status, cr_error *err)
 {
-    if (ok && (fflush(stdout) != 0 || ferror(stdout)))
-        ok = cr_fail(err, "cannot write to standard output: %s", strerror(errno));
-    return ok ? DONE : complain(program, err, BAD_INPUT);
+    if ((status == DONE || status == SOME_FAILED) && (fflush(stdout) != 0 || ferror(stdout))) {
+        cr_fail(err, "cannot write to standard output: %s", strerror(errno));
+        status = BAD_INPUT;
+    }
+    return status == DONE ? DONE : complain(program, err, status);
 }
 
 void put_printable(FILE *out, const char *text)

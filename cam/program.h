@@ -11,8 +11,9 @@ enum { DONE = 0, BAD_INPUT = 1, BAD_USAGE = 2, SOME_FAILED = 3 };
 
 /* One line on standard error, "PROGRAM: why"; returns the status. */
 int complain(const char *program, const cr_error *err, int status);
-/* The status of a program that did its work (ok) or met a bad input; output that cannot be written is one, too. */
-int finish(const char *program, bool ok, cr_error *err);
+/* The status of a program that is through, with the message where it is not DONE; output that cannot be written is a bad
+ * input, too. */
+int finish(const char *program, int status, cr_error *err);
 /* For text that came from a file or the command line: control characters, which a terminal would obey, become '?'. */
 void put_printable(FILE *out, const char *text);
 

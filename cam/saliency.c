@@ -35,6 +35,13 @@ struct cr_saliency {
 
 /* ---- one batch ---- */
 
+/* s->x: x for all of the batch. */
+static void fill_batch(cr_saliency *s, const float *x)
+{
+    for (int n = 0; n < s->batch; n++)
+        memcpy(s->x + (size_t)n * s->count, x, s->count * sizeof *x);
+}
+
 /* Runs s->x; scores[n] = f of input n, and s->dx = df/dx. */
 static bool run_batch(cr_saliency *s, int k, double *scores, cr_error *err)
 {
@@ -112,8 +119,7 @@ static bool smoothgrad(cr_saliency *s, const float *x, int k, float *out, cr_sal
     }
     for (size_t i = 0; i < s->count; i++)
         out[i] = (float)(s->sum[i] / samples);
-    for (int n = 0; n < s->batch; n++)
-        memcpy(s->x + (size_t)n * s->count, x, s->count * sizeof *x);
+    fill_batch(s, x);
     if (!run_batch(s, k, scores, err))
         return false;
     facts->score = scores[0];
@@ -304,6 +310,16 @@ bool cr_saliency_run(cr_saliency *s, const float *x, int k, float *attribution, 
     for (size_t i = 0; i < s->count; i++)
         facts->sum += (double)attribution[i];
     return isfinite(facts->sum) || cr_fail(err, "%s: a gradient is not finite", s->request.method->name);
+}
+
+bool cr_saliency_value(cr_saliency *s, const float *x, float *value, cr_error *err)
+{
+    fill_batch(s, x);
+    cr_tape_forward(s->tape, s->x);
+    if (!cr_tape_value(s->tape, s->request.end, s->value, err))
+        return false;
+    memcpy(value, s->value, (size_t)s->dim[0] * (size_t)s->dim[1] * (size_t)s->dim[2] * sizeof *value);
+    return true;
 }
 
 /* ---- as pictures ---- */

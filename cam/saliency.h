@@ -66,6 +66,9 @@ void cr_saliency_free(cr_saliency *s);
 /* x and attribution: (C,H,W). k: the class, or the channel. False where a score is not finite. */
 bool cr_saliency_run(cr_saliency *s, const float *x, int k, float *attribution, cr_saliency_facts *facts, cr_error *err);
 
+/* What the scores are chosen from: the end's value for x, in its shape; without an end, the logits (classes). */
+bool cr_saliency_value(cr_saliency *s, const float *x, float *value, cr_error *err);
+
 /* map (h,w) in [0,1]: the largest |attribution| over channels, divided by the 99th percentile of those and cut at 1, so that
  * single pixels do not leave all else black (Smilkov et al., arXiv:1706.03825, section 3.1). All 0 where the attribution is. */
 bool cr_saliency_heat(float *map, const float *attribution, int c, int h, int w, cr_error *err);

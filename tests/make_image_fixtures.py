@@ -234,7 +234,7 @@ def make_npy():
         ("bad_order", np.asfortranarray(values.astype("<f4")), (1, 0)),
         ("bad_endian", values.astype(">f4"), (1, 0)),
         ("bad_type", np.arange(6), (1, 0)),
-        ("bad_dims", np.zeros((1, 1, 1, 1, 1, 2), "<f4"), (1, 0)),
+        ("bad_dims", np.zeros((1, 1, 1, 1, 1, 1, 2), "<f4"), (1, 0)),
         ("bad_empty", np.zeros((2, 0), "<f4"), (1, 0)),
         ("bad_struct", np.zeros(2, [("a", "<f4")]), (1, 0)),
     ]:

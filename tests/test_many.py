@@ -130,6 +130,35 @@ def test_nothing_to_do(camrun, tmp_path, words, arguments):
     assert all(w.replace("OUT", str(tmp_path)) in messages[-1] for w in words) and tree(tmp_path) == []
 
 
+@pytest.mark.parametrize("command, kinds, shape", [
+    (["features", "--layer", "layer1"], ["layer1.1.relu_1"], (8, 16, 16)),
+    (["saliency", "--method", "guided,vanilla", "--class", "0,1"], ["guided_0", "guided_1", "vanilla_0", "vanilla_1"],
+     (2, 2, 3, 64, 64)),
+    (["dream", "--layer", "layer2", "--steps", "1", "--octaves", "1"], ["dream"], None),
+])
+def test_other_commands_mirror_a_folder(world, tmp_path, command, kinds, shape):
+    """What each makes of a picture is what it makes of it alone; arrays have a row for each that worked."""
+    def call(status, *arguments):
+        done = subprocess.run([CAMRUN, *command, "--weights", "net.bin", *map(str, arguments)], cwd=world, capture_output=True,
+                              text=True, timeout=300)
+        assert done.returncode == status, done.stderr
+        return done.stderr.splitlines()
+    raw = lambda name: ["--save-raw", tmp_path / name] if shape else []
+    name = f"camrun {command[0]}: "
+    messages = call(3, "pets", "-o", tmp_path / "all", *raw("all.npy"))
+    assert messages[0].startswith(name + "pets/dog/broken.png: ") and "gone.png: cannot open" in messages[1]
+    assert messages[2:] == [name + "2 of 15 pictures failed"]
+    assert set(contents(tmp_path / "all")) == {f"{stem}_{kind}.png" for stem in GOOD for kind in kinds}
+    call(0, "pets/dog/1.png", "-o", f"{tmp_path}/", *raw("one.npy"))
+    for kind in kinds:
+        assert (tmp_path / f"1_{kind}.png").read_bytes() == (tmp_path / "all" / "dog" / f"1_{kind}.png").read_bytes()
+    if shape:
+        rows, one = np.load(tmp_path / "all.npy"), np.load(tmp_path / "one.npy")
+        assert rows.shape == (13, *shape) and np.array_equal(rows[GOOD.index("dog/1")], one)
+    assert "none of the 2 pictures" in call(1, "pets/dog/gone.png", "pets/dog/broken.png", "-o", tmp_path / "no")[2]
+    assert "add -o FOLDER" in call(2, "pets")[0]
+
+
 def test_output_inside_of_the_folder_is_no_input(camrun, world):
     camrun(3, "pets", "-o", "pets/maps")
     text, _ = camrun(3, "pets", "-o", "pets/maps")

@@ -86,7 +86,7 @@ static void test_refuses_other_arrays(void **state)
     check_refused(DATA "bad_order.npy", "Fortran order");
     check_refused(DATA "bad_endian.npy", ">f4");
     check_refused(DATA "bad_type.npy", "<i8");
-    check_refused(DATA "bad_dims.npy", "at most 5");
+    check_refused(DATA "bad_dims.npy", "at most 6");
     check_refused(DATA "bad_empty.npy", "dimension 1");
     check_refused(DATA "bad_struct.npy", "<f4");
     check_refused("tests/test_npy.c", "not a .npy file");
@@ -100,7 +100,7 @@ static void test_round_trip(void **state)
     float values[24];
     uint64_t seed = SEED;
     fill_random(values, 24, -1, 1, &seed);
-    static const int shapes[][CR_NPY_DIMS] = {{24}, {4, 6}, {2, 3, 4}, {1, 2, 3, 4}, {2, 1, 2, 3, 2}};
+    static const int shapes[][CR_NPY_DIMS] = {{24}, {4, 6}, {2, 3, 4}, {1, 2, 3, 4}, {2, 1, 2, 3, 2}, {1, 2, 2, 3, 1, 2}};
     for (int ndim = 0; ndim <= CR_NPY_DIMS; ndim++) {
         const int *dims = ndim ? shapes[ndim - 1] : NULL;
         assert_true(cr_npy_write(scratch, values, ndim, dims, NULL));
@@ -146,7 +146,7 @@ static void test_piece_by_piece(void **state)
     assert_int_equal(dims[0], ROWS);
     free(data);
     /* The largest shape there is fits the place that is kept for it. */
-    const int large[CR_NPY_DIMS] = {2147483647, 2147483647, 2147483647, 2147483647, 2147483647};
+    const int large[CR_NPY_DIMS] = {2147483647, 2147483647, 2147483647, 2147483647, 2147483647, 2147483647};
     assert_true(cr_npy_finish(cr_npy_create(scratch, &err), CR_NPY_DIMS, large, &err));
     check_refused(scratch, "too large");
 }

@@ -167,14 +167,14 @@ def test_features_refuse(refuse, files):
     common = ["--weights", files("net.bin")]
     photo = files("photo.png")
     refuse(2, ["no picture"], "features", *common)
-    refuse(2, ["one picture", "wide.png"], "features", *common, photo, files("wide.png"))
+    refuse(2, ["-o", "2 pictures"], "features", *common, photo, files("wide.png"), "-o", "x.png")
     refuse(2, ["--count", "--channel"], "features", *common, photo, "--count", "1", "--channel", "1")
     refuse(2, ["--labels"], "features", *common, photo, "--labels", files("labels.txt"))
     refuse(1, ["found 8"], "features", *common, photo, "--layer", "layer1", "--channel", "8")
     refuse(1, ["layer1.0.add", "layer1.0.bn2", "maxpool"], "features", *common, photo, "--layer", "layer1.0.add", "--input")
     refuse(1, ["input"], "features", *common, photo, "--layer", "input", "--input")
     refuse(1, ["nothing.png"], "features", *common, "nothing.png")
-    refuse(1, ["itself"], "features", *common, photo, "-o", photo)
+    refuse(2, ["itself"], "features", *common, photo, "-o", photo)
 
 
 # ---- saliency ----
@@ -338,7 +338,7 @@ def test_maximise_and_dream_refuse(refuse, files):
     refuse(2, ["--layer"], "dream", *common, photo)
     refuse(2, ["no picture"], "dream", *common, "--layer", "layer1")
     refuse(1, ["found 9"], "dream", *common, photo, "--layer", "layer1", "--filter", "9")
-    refuse(1, ["itself"], "dream", *common, photo, "--layer", "layer1", "-o", photo)
+    refuse(2, ["itself"], "dream", *common, photo, "--layer", "layer1", "-o", photo)
 
 
 # ---- a grey ResNet18 of ten classes, as a course's notes look at one ----

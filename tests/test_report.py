@@ -139,8 +139,8 @@ def test_empty_maps_are_said_to_be_so(folder, program_files):  # noqa: F811
     (2, ["--layer has no effect", "fullgrad"], ["photo.png", "--method", "fullgrad", "--layer", "layer1"]),
     (2, ["--seed has no effect"], ["photo.png", "--seed", "3"]),
     (2, ["unknown option"], ["photo.png", "--panel"]),
-    (1, ["no/such.png", "No such file"], ["photo.png", "no/such.png"]),
-    (1, ["net.bin"], ["photo.png", "net.bin"]),
+    (1, ["no/such.png", "No such file"], ["no/such.png"]),
+    (1, ["net.bin"], ["net.bin"]),
     (1, ["no/such/r.html"], ["photo.png", "-o", "no/such/r.html"]),
     (1, ["no class 'cat'"], ["photo.png", "--class", "cat"]),
     (1, ["layer fc"], ["photo.png", "--layer", "fc"]),
@@ -152,6 +152,28 @@ def test_errors_leave_nothing(folder, status, words, arguments):
     assert done.returncode == status and re.fullmatch(r"camrun report: [^\n]+\n", message), message
     assert all(word in message for word in words), message
     assert sorted(os.listdir(folder)) == before
+
+
+def test_help_is_one_screen(folder):
+    lines = run(folder, "report", "--help").splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100
+
+
+def test_broken_pictures_are_passed_over(folder):
+    def call(*pictures):
+        done = subprocess.run([CAMRUN, "report", "--weights", "net.bin", *pictures], cwd=folder, capture_output=True, text=True,
+                              timeout=300)
+        return done.returncode, done.stdout, done.stderr.splitlines()
+    status, text, messages = call("no/such.png", "photo.png", "net.bin", MARKUP)
+    assert status == 3 and text == "report of 2 pictures written to report.html\n"
+    assert messages[0].startswith("camrun report: no/such.png: cannot open") and messages[1].startswith("camrun report: net.bin: not a")
+    assert messages[2:] == ["camrun report: 2 of 4 pictures failed"]
+    both = (folder / "report.html").read_bytes()
+    assert call("photo.png", MARKUP)[0] == 0 and (folder / "report.html").read_bytes() == both
+    os.remove(folder / "report.html")
+    before = sorted(os.listdir(folder))
+    status, text, messages = call("no/such.png", "net.bin")
+    assert status == 1 and text == "" and "none of the 2 pictures" in messages[2] and sorted(os.listdir(folder)) == before
 
 
 def test_a_signal_leaves_nothing(folder):

@@ -1,11 +1,9 @@
 /* drawings.c - see drawings.h. */
 #include "drawings.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "interrupt.h"
 
@@ -22,20 +20,6 @@ void drawings_free(drawings *d)
         cr_image_free(&d->items[i].image);
     free(d->items);
     *d = (drawings){0};
-}
-
-/* Makes the folders that path leads through. */
-static bool make_folders(const char *path, cr_error *err)
-{
-    char folder[PATH_SIZE];
-    snprintf(folder, sizeof folder, "%s", path);
-    for (char *slash = folder + strspn(folder, "/"); (slash = strchr(slash, '/')); slash += strspn(slash, "/")) {
-        *slash = '\0';
-        if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-            return cr_fail(err, "%.300s: cannot make the folder: %s", folder, strerror(errno));
-        *slash = '/';
-    }
-    return true;
 }
 
 void drawings_add(drawings *d, cr_image *image, const char *path, cr_error *failure)

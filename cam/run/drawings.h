@@ -4,7 +4,7 @@
 #define CAMRUN_DRAWINGS_H
 
 #include "image.h"
-#include "output.h"
+#include "picture_file.h"
 
 typedef struct drawing {
     cr_image image;

@@ -7,7 +7,8 @@
 #include "ascent.h"
 #include "camrun.h"
 #include "network.h"
-#include "picture_file.h"
+#include "program.h"
+#include "series.h"
 #include "subcommand.h"
 #include "values.h"
 
@@ -32,7 +33,9 @@ static const char help[] =
     "  --resize N|WxH  --size N  --no-crop  --mean R,G,B  --std R,G,B  --gray\n"
     "  --help\n"
     "The dream has the input's size: --no-crop --resize 600 for a larger one.\n"
-    "Ctrl-C writes what is there.\n";
+    "Ctrl-C writes what is there. Of many pictures (files, folders, patterns, @LISTs;\n"
+    "-o names a folder) those that are broken are told of and passed over, with exit\n"
+    "status 3.\n";
 
 typedef struct dream_options {
     network_options network;
@@ -59,11 +62,13 @@ static bool check_dream(const void *fields, const bool *given, const text_list *
 {
     (void)given;
     const dream_options *o = fields;
-    return network_options_check(&o->network, err) && check_one_picture(operands, "camrun dream", err) &&
+    return network_options_check(&o->network, err) && check_pictures(operands, "camrun dream", err) &&
            (!o->network.labels || cr_fail(err, "--labels has no effect: no class is named; leave it out")) &&
            (o->layer || cr_fail(err, "which layer is to be excited? add --layer NAME")) &&
            (!o->output || picture_name_check(o->output, err));
 }
+
+static const char *const kind = "dream";
 
 static bool draw(const network *n, cr_image *out, const float *x, int w, int h, cr_error *err)
 {
@@ -78,41 +83,71 @@ static bool draw(const network *n, cr_image *out, const float *x, int w, int h, 
     return ok;
 }
 
-static bool dream(const dream_options *o, const network *n, network_input *input, const char *source, cr_error *err)
+typedef struct run {
+    const dream_options *o;
+    const series *series;
+    network network;
+    int node;
+} run;
+
+static bool set_up(run *r, cr_error *err)
 {
+    const dream_options *o = r->o;
+    if (!network_open(&r->network, &o->network, err) || !network_takes_pictures(&r->network, err) ||
+        (r->node = cr_net_find(r->network.net, o->layer, err)) < 0)
+        return false;
+    const cr_node *node = &r->network.net->nodes[r->node];
+    return index_list_check(&o->filters, node->channels, "filter", node->name, err) &&
+           (r->node > 0 || cr_fail(err, "--layer: the input itself has no filters: name a layer behind it"));
+}
+
+static bool dream(const run *r, network_input *input, const picture_file *file, const char *stem, cr_error *err)
+{
+    const dream_options *o = r->o;
+    const cr_net *net = r->network.net;
     const cr_geometry *g = &input->geometry;
-    const int node = cr_net_find(n->net, o->layer, err);
     char path[PATH_SIZE], stopped[64];
-    if (node < 0 || !index_list_check(&o->filters, n->net->nodes[node].channels, "filter", n->net->nodes[node].name, err) ||
-        (node == 0 && !cr_fail(err, "--layer: the input itself has no filters: name a layer behind it")) ||
-        !picture_path(path, o->output, source, "dream", "", err) || !check_not_itself(path, source, err))
+    if (!series_path(path, r->series, stem, kind, "", err) || !check_not_itself(path, file->path, err))
         return false;
     ascent_watch watch;
     double scores[2];
-    const cr_ascent_options ascent = ascent_begin(&watch, &o->ascent, &n->transform);
+    const cr_ascent_options ascent = ascent_begin(&watch, &o->ascent, &r->network.transform);
     const cr_dream_octaves octaves = {o->octaves, o->scale};
     cr_image picture = {0};
-    const bool ok = cr_dream(input->x, scores, n->net, node, o->filters.items, o->filters.n, g->h, g->w, &octaves, &ascent, err) &&
-                    draw(n, &picture, input->x, g->w, g->h, err) && cr_image_write_png(&picture, path, err);
+    const bool ok = cr_dream(input->x, scores, net, r->node, o->filters.items, o->filters.n, g->h, g->w, &octaves, &ascent, err) &&
+                    draw(&r->network, &picture, input->x, g->w, g->h, err) && series_write(r->series, &picture, path, err);
     if (ok)
         printf("mean square of %s from %.4g to %.4g in %d steps at each of %d sizes up to %dx%d%s; written to %s\n",
-               n->net->nodes[node].name, scores[0], scores[1], o->ascent.steps, o->octaves, g->w, g->h,
+               net->nodes[r->node].name, scores[0], scores[1], o->ascent.steps, o->octaves, g->w, g->h,
                ascent_stopped(&watch, stopped), path);
     cr_image_free(&picture);
     ascent_end();
     return ok;
 }
 
-static bool run_dream(const void *fields, const text_list *operands, cr_error *err)
+static verdict dream_one(void *owner, const picture_file *file, const char *stem, cr_error *err)
+{
+    network_input input;
+    cr_error why;
+    const run *r = owner;
+    const bool ok = network_read(&input, &r->network, file->path, err) &&
+                    (dream(r, &input, file, stem, &why) || cr_fail(err, "%.200s: %s", file->path, why.text));
+    network_input_free(&input);
+    return ok ? PICTURE_DONE : PICTURE_FAILED;
+}
+
+static int run_dream(const void *fields, const text_list *operands, cr_error *err)
 {
     const dream_options *o = fields;
-    network n;
-    network_input input = {0};
-    const bool ok = network_open(&n, &o->network, err) && network_read(&input, &n, operands->items[0], err) &&
-                    dream(o, &n, &input, operands->items[0], err);
-    network_input_free(&input);
-    network_close(&n);
-    return ok;
+    series s = {.output = o->output, .kinds = &kind, .n_kinds = 1};
+    run r = {.o = o, .series = &s};
+    const series_work work = {.program = "camrun dream", .owner = &r, .one = dream_one};
+    int status = BAD_INPUT;
+    if (series_list(&s, operands, &(text_list){0}, err))
+        status = !series_name(&s, err) ? BAD_USAGE : set_up(&r, err) ? series_run(&s, &work, err) : BAD_INPUT;
+    network_close(&r.network);
+    series_free(&s);
+    return status;
 }
 
 int dream_main(int argc, char **argv)

@@ -173,7 +173,7 @@ static evaluate_options with_defaults(const evaluate_options *o)
     return all;
 }
 
-static bool run(const void *fields, const text_list *pictures, cr_error *err)
+static int run(const void *fields, const text_list *pictures, cr_error *err)
 {
     const evaluate_options o = with_defaults(fields);
     evaluation e;
@@ -183,7 +183,7 @@ static bool run(const void *fields, const text_list *pictures, cr_error *err)
     interrupt_release();
     ok = ok && evaluation_report(stdout, &e, err);
     evaluation_free(&e);
-    return ok;
+    return ok ? DONE : BAD_INPUT;
 }
 
 int evaluate_main(int argc, char **argv)

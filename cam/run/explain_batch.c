@@ -164,9 +164,9 @@ static bool create_blocks(run *r, batch *b, cr_error *err)
 {
     const cr_explainer *e = r->explainer;
     const cr_raw_map *raw = &e->results[0].raw[0];
-    const int maps[STACK_DIMS] = {r->n_explained, e->n_results, e->h, e->w};
-    const int raws[STACK_DIMS] = {r->n_explained, e->n_results, raw->h, raw->w};
-    const int logits[STACK_DIMS] = {1, 1, 1, r->network.net->classes};
+    const int maps[STACK_DIMS] = {r->n_explained, e->n_results, 1, e->h, e->w};
+    const int raws[STACK_DIMS] = {r->n_explained, e->n_results, 1, raw->h, raw->w};
+    const int logits[STACK_DIMS] = {1, 1, 1, 1, r->network.net->classes};
     if (!block_create(&b->out->maps, &r->maps, b->n, maps, err) || !block_create(&b->out->raws, &r->raws, b->n, raws, err) ||
         !block_create(&b->out->logits, &r->logits, b->n, logits, err))
         return false;
@@ -187,7 +187,7 @@ static bool end_sheet(run *r, batch *b, cr_error *err)
         return true;
     cr_image picture = {0};
     const cr_image *drawn = cr_sheet_image(b->sheet.sheet);
-    if (!output_path(b->sheet_path, r->o, r->many, b->subject->stem, NULL, -1, -1, NULL, err) ||
+    if (!series_path(b->sheet_path, r->series, b->subject->stem, "sheet", "", err) ||
         !cr_image_create(&picture, drawn->w, drawn->h, err))
         return false;
     memcpy(picture.rgb, drawn->rgb, 3 * (size_t)drawn->w * (size_t)drawn->h);
@@ -231,10 +231,14 @@ static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
     if (o->sheet)
         return contact_add(&b->sheet, e, k, m, title, err);
     describe(caption, sizeof caption, r, result, title);
-    bool several = r->n_explained > 1;
+    char image[16] = "", class[64] = "", suffix[80];
+    if (b->n > 1)
+        snprintf(image, sizeof image, "_%d", i);
+    if (r->n_explained > 1)
+        class_suffix(class, sizeof class, b->classes[i], cr_label(&r->network.labels, b->classes[i]));
+    snprintf(suffix, sizeof suffix, "%s%s", image, class);
     facts->picture = b->paths[at];
-    return output_path(b->paths[at], o, r->many, b->subject->stem, result->method, b->n > 1 ? i : -1,
-                       several ? b->classes[i] : -1, several ? cr_label(&r->network.labels, b->classes[i]) : NULL, err) &&
+    return series_path(b->paths[at], r->series, b->subject->stem, result->method->name, suffix, err) &&
            draw_picture(r, b->subject, map, caption, facts->picture, &b->out->failure, err);
 }
 

@@ -5,13 +5,15 @@
 
 #include "camrun.h"
 #include "drawings.h"
-#include "output.h"
 #include "explain_report.h"
+#include "options.h"
+#include "series.h"
+#include "stack.h"
 
 /* What a run needs from its first picture to its last. */
 typedef struct run {
     const options *o;
-    bool many;                   /* pictures: -o is a folder */
+    const series *series;        /* of a tensor, without pictures */
     network network;
     int *layers, n_layers;       /* nodes */
     cr_target *targets;

@@ -5,7 +5,6 @@
 
 #include "camrun.h"
 #include "options.h"
-#include "output.h"
 #include "program.h"
 #include "explain_report.h"
 #include "explain_run.h"
@@ -68,25 +67,39 @@ static bool run_task_at_once(const options *o, const series *pictures, int *fail
     return ok;
 }
 
+/* What is made of each picture. kinds: room for all. */
+static void set_kinds(series *s, const options *o, const char *kinds[MOST_METHODS])
+{
+    for (int i = 0; i < o->methods.n; i++)
+        kinds[i] = o->methods.items[i]->name;
+    if (o->sheet)
+        kinds[0] = "sheet";
+    *s = (series){.output = o->output, .kinds = kinds, .n_kinds = o->sheet ? 1 : o->methods.n};
+}
+
+static int run_options(const options *o, series *s, cr_error *err)
+{
+    int failed = 0;
+    if (o->task == EXPLAIN_PICTURES && !series_list(s, &o->images, &o->lists, err))
+        return BAD_INPUT;
+    if (o->task == EXPLAIN_PICTURES && !series_name(s, err))
+        return BAD_USAGE;
+    const bool ok = o->json && !s->many ? run_task_at_once(o, s, &failed, err) : run_task(o, s, stdout, &failed, err);
+    return ok ? series_status(s->pictures.n, failed, err) : BAD_INPUT;
+}
+
 int explain_main(int argc, char **argv)
 {
     cr_error err = {""};
     options o;
     series s = {0};
-    int status, failed = 0;
-    if (!options_parse(&o, argc, argv, &err))
-        status = complain("camrun", &err, BAD_USAGE);
-    else if (o.task == EXPLAIN_PICTURES && !series_list(&s, &o, &err))
-        status = complain("camrun", &err, BAD_INPUT);
-    else if (o.task == EXPLAIN_PICTURES && !series_name(&s, &o, &err))
-        status = complain("camrun", &err, BAD_USAGE);
-    else
-        status = finish("camrun", o.json && !s.many ? run_task_at_once(&o, &s, &failed, &err)
-                                                    : run_task(&o, &s, stdout, &failed, &err), &err);
-    if (status == DONE && failed) {
-        cr_fail(&err, "%d of %d pictures failed", failed, s.pictures.n);
-        status = complain("camrun", &err, SOME_FAILED);
+    const char *kinds[MOST_METHODS];
+    int status = BAD_USAGE;
+    if (options_parse(&o, argc, argv, &err)) {
+        set_kinds(&s, &o, kinds);
+        status = run_options(&o, &s, &err);
     }
+    status = finish("camrun", status, &err);
     series_free(&s);
     options_free(&o);
     return status;

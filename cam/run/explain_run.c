@@ -58,7 +58,7 @@ static bool set_up(run *r, cr_error *err)
     r->maps = (stack){.path = o->save_map, .inner = 2};
     r->raws = (stack){.path = o->save_raw, .inner = 2};
     r->logits = (stack){.path = o->save_logits, .inner = 1};
-    return drawings_create(&r->drawings, r->many && o->output, err);
+    return drawings_create(&r->drawings, r->series->many && o->output, err);
 }
 
 static void tear_down(run *r)
@@ -96,7 +96,7 @@ static bool put_outcome(run *r, outcome *out, cr_error *err)
 static bool explain_tensor(run *r, cr_error *err)
 {
     const char *path = r->o->tensor;
-    char *stem = output_stem(path);
+    char *stem = picture_stem(path);
     subject s = {.source = path, .stem = stem};
     outcome out = {0};
     float *x = NULL;
@@ -172,7 +172,7 @@ static void show_channels(void *owner, int done, int all)
     passage *p = ((run *)owner)->passage;
     char more[48];
     snprintf(more, sizeof more, "  %d of %d channels", done, all);
-    if (p && p->run->many) {
+    if (p && p->series->many) {
         show_pictures(p, more);
     } else if (isatty(STDERR_FILENO)) {
         fprintf(stderr, "\r\033[K%s", done < all ? more + 2 : "");
@@ -227,7 +227,7 @@ static bool put_failure(passage *p, const slot *s, cr_error *err)
 static bool put_slot(passage *p, slot *s, cr_error *err)
 {
     s->ok = s->ok && written(&s->out, &s->why);
-    if (!s->ok && !p->run->many) {
+    if (!s->ok && !p->series->many) {
         *err = s->why;
         return false;
     }
@@ -250,7 +250,7 @@ static bool explain_slots(passage *p, cr_error *err)
         s->ok = network_read(&s->input, &p->run->network, s->picture->path, &s->why);
     }
     for (int i = 0; i < n; i++) {
-        if (p->run->many && i && interrupt_waits())
+        if (p->series->many && i && interrupt_waits())
             n = i;
         else if (p->slots[i].ok)
             explain_slot(p, &p->slots[i]);
@@ -288,7 +288,7 @@ static bool explain_pictures(passage *p, cr_error *err)
     p->counts = (counts){.pictures = p->series->pictures.n, .before = p->results.n_done};
     if (r->o->resume)
         sweep(p);
-    if (r->many)
+    if (p->series->many)
         interrupt_hold();
     bool ok = true;
     p->start = now_ms();
@@ -321,7 +321,7 @@ static report_style choose_style(const options *o, const series *s)
 
 bool explain(const options *o, const series *s, FILE *out, int *failed, cr_error *err)
 {
-    run r = {.o = o, .many = s->many, .show_channels = show_channels};
+    run r = {.o = o, .series = s, .show_channels = show_channels};
     passage p = {.run = &r, .series = s, .line = progress_start()};
     const report_style style = choose_style(o, s);
     r.passage = &p;
@@ -336,8 +336,6 @@ bool explain(const options *o, const series *s, FILE *out, int *failed, cr_error
     if (ok)
         report_end(&r.report, &(end_facts){s->many ? &p.counts : NULL, o->jsonl, o->save_map, o->save_raw, o->save_logits,
                                            peak_bytes()});
-    if (ok && *failed && *failed == p.counts.pictures)
-        ok = cr_fail(err, "none of the %d pictures could be explained", *failed);
     results_free(&p.results);
     tear_down(&r);
     fflush(out);

@@ -6,6 +6,7 @@
 #include "camrun.h"
 #include "network.h"
 #include "picture_file.h"
+#include "program.h"
 #include "subcommand.h"
 #include "values.h"
 
@@ -118,7 +119,7 @@ static bool show(const filters_options *o, const cr_net *net, cr_error *err)
     const size_t all = (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2] * (size_t)dim[3];
     cr_image picture = {0};
     const bool ok = cr_map_range(weight->data, all, &least, &most, err) &&
-                    picture_path(path, o->output, NULL, name, "", err) &&
+                    picture_path(path, o->output, "", name, "", err) &&
                     cr_kernels_draw(&picture, weight->data, dim, &view, err) && picture_write(&picture, path, err) &&
                     (!o->save_raw || cr_npy_write(o->save_raw, weight->data, 4, dim, err));
     cr_image_free(&picture);
@@ -133,14 +134,14 @@ static bool show(const filters_options *o, const cr_net *net, cr_error *err)
     return true;
 }
 
-static bool run_filters(const void *fields, const text_list *operands, cr_error *err)
+static int run_filters(const void *fields, const text_list *operands, cr_error *err)
 {
     (void)operands;
     const filters_options *o = fields;
     network n;
     const bool ok = network_open(&n, &o->network, err) && show(o, n.net, err);
     network_close(&n);
-    return ok;
+    return ok ? DONE : BAD_INPUT;
 }
 
 int filters_main(int argc, char **argv)

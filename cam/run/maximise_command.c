@@ -170,7 +170,7 @@ static bool write_all(const run *r, const ascent_watch *watch, cr_error *err)
     cr_image picture = {0};
     snprintf(name, sizeof name, "%s_maximised", net->nodes[r->node].name);
     const int dims[4] = {r->n, net->in_channels, r->side, r->side};
-    const bool ok = picture_path(path, o->output, NULL, name, "", err) && draw(r, &picture, err) &&
+    const bool ok = picture_path(path, o->output, "", name, "", err) && draw(r, &picture, err) &&
                     cr_image_write_png(&picture, path, err) && (!o->save_raw || cr_npy_write(o->save_raw, r->x, 4, dims, err));
     cr_image_free(&picture);
     if (!ok)
@@ -186,7 +186,7 @@ static bool write_all(const run *r, const ascent_watch *watch, cr_error *err)
     return true;
 }
 
-static bool run_maximise(const void *fields, const text_list *operands, cr_error *err)
+static int run_maximise(const void *fields, const text_list *operands, cr_error *err)
 {
     (void)operands;
     const maximise_options *o = fields;
@@ -211,7 +211,7 @@ static bool run_maximise(const void *fields, const text_list *operands, cr_error
     free(r.x);
     free(r.scores);
     network_close(&r.network);
-    return ok;
+    return ok ? DONE : BAD_INPUT;
 }
 
 int maximise_main(int argc, char **argv)

@@ -20,7 +20,7 @@ const char *const options_help =
     "Explain  --class LIST    index, name, top1, top2..., or all: one picture each   (default: top1)\n"
     "         --method LIST   see --list-methods; one picture each            (default: gradcam)\n"
     "         --layer LIST    see --list-layers; several are averaged (default: the last feature map)\n"
-    "         --eigen-smooth  --aug-smooth  less noise  --average-classes  one map of all  --seed N\n"
+    "         --eigen-smooth  --aug-smooth  less noise  --average-classes  one map of all  --seed N (0)\n"
     "Picture  --resize N|WxH  shorter side, or squash to W x H          these default to what\n"
     "         --size N        then crop N x N from the centre           the weights file says,\n"
     "         --mean R,G,B  --std R,G,B  of values in [0,1]             else to ImageNet's values\n"
@@ -68,7 +68,7 @@ static const option table[] = {
     {"timing", 0, set_flag, FIELD(timing), EXPLAIN, 0, 0},
     {"repeat", 0, set_count, FIELD(repeat), EXPLAIN, 1, 1000000},
     {"direct", 0, set_flag, FIELD(direct), EXPLAIN, 0, 0},
-    {"seed", 0, set_count, FIELD(seed), EXPLAIN, 1, INT_MAX},
+    {"seed", 0, set_count, FIELD(seed), EXPLAIN, 0, INT_MAX},
 };
 
 enum { OPTIONS = sizeof table / sizeof table[0] };
@@ -180,7 +180,7 @@ static bool check(const options *o, const bool *given, cr_error *err)
         return cr_fail(err, "--resume cannot go on with arrays: leave out --save-map, --save-raw and --save-logits");
     if (o->repeat && !o->timing)
         return cr_fail(err, "--repeat says how often to run for --timing: add --timing");
-    if (o->seed && !(needs_of(&o->methods) & CR_NEEDS_SEED))
+    if (is_given(table, given, "seed") && !(needs_of(&o->methods) & CR_NEEDS_SEED))
         return cr_fail(err, "--seed has no effect: of the methods, randomcam and smoothgradcam++ use random numbers");
     if (o->save_raw && has_comma(&o->layers))
         return cr_fail(err, "--save-raw saves one layer's map (those of several differ in size): name one --layer");

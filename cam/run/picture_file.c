@@ -1,6 +1,7 @@
 /* picture_file.c - see picture_file.h. */
 #include "picture_file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -72,15 +73,11 @@ bool picture_path_in(char path[PATH_SIZE], const char *folder, const char *stem,
     return check_length(path, length, err);
 }
 
-bool picture_path(char path[PATH_SIZE], const char *output, const char *source, const char *name, const char *suffix,
+bool picture_path(char path[PATH_SIZE], const char *output, const char *stem, const char *name, const char *suffix,
                   cr_error *err)
 {
-    if (!output || is_folder(output)) {
-        char stem[PATH_SIZE];
-        const char *source_name = source ? base_name(source) : "";
-        snprintf(stem, sizeof stem, "%.*s", (int)path_stem_length(source_name), source_name);
+    if (!output || is_folder(output))
         return picture_path_in(path, output, stem, name, suffix, err);
-    }
     const size_t kept = path_stem_length(output);
     return check_length(path, snprintf(path, PATH_SIZE, "%.*s%s%s", (int)kept, output, suffix, output + kept), err);
 }
@@ -94,6 +91,19 @@ bool same_file(const char *a, const char *b)
 bool check_not_itself(const char *path, const char *source, cr_error *err)
 {
     return !same_file(path, source) || cr_fail(err, "-o: '%.200s' is the picture itself: it would be lost", path);
+}
+
+bool make_folders(const char *path, cr_error *err)
+{
+    char folder[PATH_SIZE];
+    snprintf(folder, sizeof folder, "%s", path);
+    for (char *slash = folder + strspn(folder, "/"); (slash = strchr(slash, '/')); slash += strspn(slash, "/")) {
+        *slash = '\0';
+        if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+            return cr_fail(err, "%.300s: cannot make the folder: %s", folder, strerror(errno));
+        *slash = '/';
+    }
+    return true;
 }
 
 bool picture_write(const cr_image *image, const char *path, cr_error *err)

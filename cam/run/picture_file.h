@@ -12,10 +12,9 @@ bool is_folder(const char *path);
 /* Whether -o names a PNG file, or a folder. */
 bool picture_name_check(const char *path, cr_error *err);
 
-/* The path for a picture made from source: `output` with the suffix before its extension; where output is NULL or names a
- * folder, SOURCE_NAME and the suffix in the current folder or in that one, with source's own folder and extension left out;
- * NAME and the suffix where source is NULL. */
-bool picture_path(char path[PATH_SIZE], const char *output, const char *source, const char *name, const char *suffix,
+/* The path for a picture: `output` with the suffix before its extension; where output is NULL or names a folder, STEM_NAME and
+ * the suffix in the current folder or in that one; NAME and the suffix where stem is "". */
+bool picture_path(char path[PATH_SIZE], const char *output, const char *stem, const char *name, const char *suffix,
                   cr_error *err);
 /* "FOLDER/STEM_NAME", with the suffix, as a PNG; folder may be NULL, for the current one, and need not be there yet. */
 bool picture_path_in(char path[PATH_SIZE], const char *folder, const char *stem, const char *name, const char *suffix,
@@ -32,6 +31,8 @@ bool same_file(const char *a, const char *b);
 /* Whether a picture made from source may go to path. */
 bool check_not_itself(const char *path, const char *source, cr_error *err);
 
+/* Makes the folders that path leads through, where there are none. */
+bool make_folders(const char *path, cr_error *err);
 /* Not interrupted half-way (interrupt.h). */
 bool picture_write(const cr_image *image, const char *path, cr_error *err);
 

@@ -6,8 +6,10 @@
 #ifndef CAMRUN_RESULTS_H
 #define CAMRUN_RESULTS_H
 
-#include "output.h"
 #include "explain_report.h"
+#include "options.h"
+#include "picture_file.h"
+#include "picture_list.h"
 
 /* Zeroed: there are none. */
 typedef struct results {

@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "camrun.h"
 #include "network.h"
-#include "picture_file.h"
 #include "program.h"
+#include "progress.h"
+#include "series.h"
+#include "stack.h"
 #include "subcommand.h"
 #include "values.h"
 
@@ -34,15 +35,18 @@ static const char help[] =
     "  --noise F         its deviation, of the input's range (0.15)\n"
     "  --steps N         of integrated (50)             --baseline black|mean (black)\n"
     "  -o PATH           file or folder                 (default: PICTURE_METHOD.png)\n"
-    "  --save-raw F.npy  the values themselves, (C,H,W) at the input's size\n"
+    "  --save-raw F.npy  the values themselves, (C,H,W) at the input's size; of\n"
+    "                    several (pictures, classes, methods, C,H,W)\n"
     "\n"
     "  --weights FILE  --arch NAME  --labels FILE  --threads N   as of camrun --help\n"
     "  --resize N|WxH  --size N  --no-crop  --mean R,G,B  --std R,G,B  --gray\n"
-    "  --help\n";
+    "  --help\n"
+    "Of many pictures (files, folders, patterns, @LISTs; -o names a folder) those\n"
+    "that are broken are told of and passed over, with exit status 3.\n";
 
 typedef struct saliency_list {
     int n;
-    const cr_saliency_method *items[8];
+    const cr_saliency_method *items[MOST_METHODS];
 } saliency_list;
 
 enum { BLACK, MEAN };
@@ -135,29 +139,21 @@ static bool any_method(const saliency_list *list, bool (*has)(const cr_saliency_
     return false;
 }
 
-static bool is_given(const bool *given, const char *name)
-{
-    int i = 0;
-    while (strcmp(table[i].name, name) != 0)
-        i++;
-    return given[i];
-}
-
 static bool check_saliency(const void *fields, const bool *given, const text_list *operands, cr_error *err)
 {
     static const char *const of_noise[] = {"samples", "noise", "seed"}, *const of_steps[] = {"steps", "baseline"};
     const saliency_options *o = fields;
-    const bool layer = is_given(given, "layer"), filter = is_given(given, "filter");
+    const bool layer = is_given(table, given, "layer"), filter = is_given(table, given, "filter");
     const bool noise = any_method(&o->methods, cr_saliency_has_noise), cam = any_method(&o->methods, cr_saliency_has_cam);
-    if (!network_options_check(&o->network, err) || !check_one_picture(operands, "camrun saliency", err))
+    if (!network_options_check(&o->network, err) || !check_pictures(operands, "camrun saliency", err))
         return false;
     for (int i = 0; i < 3; i++)
-        if (is_given(given, of_noise[i]) && !noise)
+        if (is_given(table, given, of_noise[i]) && !noise)
             return cr_fail(err, "--%s has no effect: it is for --method smoothgrad", of_noise[i]);
     for (int i = 0; i < 2; i++)
-        if (is_given(given, of_steps[i]) && !any_method(&o->methods, cr_saliency_has_steps))
+        if (is_given(table, given, of_steps[i]) && !any_method(&o->methods, cr_saliency_has_steps))
             return cr_fail(err, "--%s has no effect: it is for --method integrated", of_steps[i]);
-    if (filter && is_given(given, "class"))
+    if (filter && is_given(table, given, "class"))
         return cr_fail(err, "--filter and --class are two scores: explain them in separate runs");
     if (filter && cam)
         return cr_fail(err, "--filter: guidedgradcam explains a class: leave one of them out");
@@ -172,106 +168,125 @@ static bool check_saliency(const void *fields, const bool *given, const text_lis
 
 typedef struct run {
     const saliency_options *o;
-    const char *source;
+    const series *series;
     network network;
-    network_input input;
     saliency_list methods;
     int node;             /* --layer, or the last feature map */
     cr_target *targets;
     int n_scores;         /* classes, or filters */
-    int *scores;          /* which */
-    float *logits;        /* (classes) */
+    int *scores;          /* which, of the picture at hand */
+    float *logits;        /* (classes), likewise; NULL for filters */
     float baseline[3];    /* as the network sees it */
-    float *raw;           /* (n_scores, methods, C,H,W) */
-    float *shown;         /* (C,H,W): a picture's values */
+    const cr_saliency_method *method; /* of s */
+    int h, w;
+    cr_saliency *s;
+    stack raws;           /* --save-raw */
+    progress line;
 } run;
 
 static void show_progress(void *owner, int done, int all)
 {
-    if (!isatty(STDERR_FILENO))
-        return;
-    fprintf(stderr, "\r\033[K%s: %d of %d runs", (const char *)owner, done, all);
+    run *r = owner;
+    if (progress_due(&r->line))
+        fprintf(stderr, "\r\033[K%s: %d of %d runs", cr_saliency_name(r->method), done, all);
     if (done == all)
-        fputs("\r\033[K", stderr);
-    fflush(stderr);
+        progress_clear(&r->line);
 }
 
-/* Finds the classes' indices, which needs the logits of the picture, or takes the filters. */
+/* Which filters, or how many classes: those depend on the picture. */
 static bool choose_scores(run *r, cr_error *err)
 {
     const cr_net *net = r->network.net;
-    const saliency_options *o = r->o;
-    if (o->filters.n) {
-        const int channels = net->nodes[r->node].channels;
-        if (!index_list_check(&o->filters, channels, "filter", net->nodes[r->node].name, err) ||
-            !(r->scores = calloc((size_t)o->filters.n, sizeof *r->scores)))
-            return false;
-        r->n_scores = o->filters.n;
-        memcpy(r->scores, o->filters.items, (size_t)r->n_scores * sizeof *r->scores);
-        return true;
-    }
-    if (!network_targets(&r->network, &o->classes, &r->targets, &r->n_scores, err))
+    const index_list *filters = &r->o->filters;
+    if (filters->n ? !index_list_check(filters, net->nodes[r->node].channels, "filter", net->nodes[r->node].name, err)
+                   : !network_targets(&r->network, &r->o->classes, &r->targets, &r->n_scores, err))
         return false;
-    const cr_request request = {.n = 1, .h = r->input.geometry.h, .w = r->input.geometry.w};
-    cr_plan *plan = cr_plan_create(net, &request, err);
-    cr_tape *tape = plan ? cr_tape_create(plan, err) : NULL;
-    r->logits = calloc((size_t)net->classes, sizeof *r->logits);
-    r->scores = calloc((size_t)r->n_scores, sizeof *r->scores);
-    bool ok = tape && ((r->logits && r->scores) || cr_fail(err, "out of memory"));
-    if (ok)
-        cr_tape_forward(tape, r->input.x);
-    ok = ok && cr_tape_value(tape, net->n_nodes - 1, r->logits, err);
-    cr_tape_free(tape);
-    cr_plan_free(plan);
-    float least, most;
-    if (!ok || !cr_map_range(r->logits, (size_t)net->classes, &least, &most, err))
-        return false;
-    for (int i = 0; i < r->n_scores; i++)
-        r->scores[i] = cr_target_class(&r->targets[i], r->logits, net->classes);
+    if (filters->n)
+        r->n_scores = filters->n;
+    else if (!(r->logits = calloc((size_t)net->classes, sizeof *r->logits)))
+        return cr_fail(err, "out of memory");
+    if (!(r->scores = calloc((size_t)r->n_scores, sizeof *r->scores)))
+        return cr_fail(err, "out of memory");
+    memcpy(r->scores, filters->items, (size_t)filters->n * sizeof *r->scores);
     return true;
 }
 
 static bool set_up(run *r, cr_error *err)
 {
     const saliency_options *o = r->o;
-    if (!network_open(&r->network, &o->network, err))
+    if (!network_open(&r->network, &o->network, err) || !network_takes_pictures(&r->network, err))
         return false;
     const cr_net *net = r->network.net;
+    r->line = progress_start();
+    r->raws = (stack){.path = o->save_raw, .inner = 3};
     r->node = o->layer ? cr_net_find(net, o->layer, err) : cr_net_last_feature_map(net);
-    if (r->node < 0 || !network_read(&r->input, &r->network, r->source, err) || !choose_scores(r, err))
-        return false;
-    const cr_transform *t = &r->network.transform;
     for (int c = 0; c < net->in_channels && o->baseline == BLACK; c++)
-        r->baseline[c] = cr_transform_level(t, 0, c, net->in_channels); /* the mean is 0 there */
-    const size_t count = (size_t)net->in_channels * (size_t)r->input.geometry.h * (size_t)r->input.geometry.w;
-    r->raw = calloc((size_t)r->n_scores * (size_t)r->methods.n, count * sizeof *r->raw);
-    r->shown = calloc(count, sizeof *r->shown);
-    return (r->raw && r->shown) || cr_fail(err, "out of memory");
+        r->baseline[c] = cr_transform_level(&r->network.transform, 0, c, net->in_channels); /* the mean is 0 there */
+    return r->node >= 0 && choose_scores(r, err);
 }
 
 static void tear_down(run *r)
 {
-    free(r->raw);
-    free(r->shown);
+    stack_free(&r->raws);
+    cr_saliency_free(r->s);
     free(r->logits);
     free(r->scores);
     free(r->targets);
-    network_input_free(&r->input);
     network_close(&r->network);
+}
+
+/* Makes r->s fit this method and input size. */
+static bool prepare(run *r, const cr_saliency_method *method, int h, int w, cr_error *err)
+{
+    const saliency_options *o = r->o;
+    if (r->s && r->method == method && r->h == h && r->w == w)
+        return true;
+    cr_saliency_free(r->s);
+    r->method = method;
+    r->h = h;
+    r->w = w;
+    const cr_saliency_request request = {
+        .method = method, .h = h, .w = w, .end = o->filters.n ? r->node : 0, .cam_layer = r->node, .samples = o->samples,
+        .noise = o->noise, .seed = (uint64_t)o->seed, .steps = o->steps, .baseline = r->baseline, .progress = show_progress,
+        .progress_owner = r,
+    };
+    r->s = cr_saliency_create(r->network.net, &request, err);
+    return r->s != NULL;
+}
+
+/* The classes' indices, which need the logits of the picture. */
+static bool find_classes(run *r, const float *x, cr_error *err)
+{
+    const int classes = r->network.net->classes;
+    float least, most;
+    if (!cr_saliency_value(r->s, x, r->logits, err) || !cr_map_range(r->logits, (size_t)classes, &least, &most, err))
+        return false;
+    for (int i = 0; i < r->n_scores; i++)
+        r->scores[i] = cr_target_class(&r->targets[i], r->logits, classes);
+    return true;
 }
 
 /* ---- what comes out ---- */
 
-static bool draw(const run *r, cr_image *picture, const float *raw, cr_saliency_style style, cr_error *err)
+/* A picture on its way. */
+typedef struct subject {
+    const picture_file *file;
+    const char *stem;
+    network_input input;
+    size_t count;         /* C * H * W */
+    float *raw, *shown;   /* (C,H,W): of one method and score; what is drawn of it */
+} subject;
+
+static bool draw(const run *r, const subject *s, cr_image *picture, cr_saliency_style style, cr_error *err)
 {
-    const int c = r->network.net->in_channels, h = r->input.geometry.h, w = r->input.geometry.w;
+    const int c = r->network.net->in_channels;
     if (style == CR_STYLE_COLOR) {
-        cr_saliency_color(r->shown, raw, c, h, w);
-        return cr_picture_of_planes(picture, r->shown, c, w, h, err);
+        cr_saliency_color(s->shown, s->raw, c, r->h, r->w);
+        return cr_picture_of_planes(picture, s->shown, c, r->w, r->h, err);
     }
     const bool heat = style == CR_STYLE_HEAT;
-    return (heat ? cr_saliency_heat : cr_saliency_signed)(r->shown, raw, c, h, w, err) &&
-           cr_picture_of_map(picture, r->shown, w, h, 0, 1, cr_colormap_find(heat ? "grey" : "bwr", err), err);
+    return (heat ? cr_saliency_heat : cr_saliency_signed)(s->shown, s->raw, c, r->h, r->w, err) &&
+           cr_picture_of_map(picture, s->shown, r->w, r->h, 0, 1, cr_colormap_find(heat ? "grey" : "bwr", err), err);
 }
 
 /* "for 3 circle (97.1 %)" or "for filter 12 of layer1.0.conv1" */
@@ -292,30 +307,24 @@ static void describe(const run *r, int score, char *text, size_t size)
     snprintf(text, size, "%s (%.1f %%)", title, 100 * exp((double)r->logits[score] - largest) / sum);
 }
 
-static bool show(const run *r, const cr_saliency_method *method, int score, const float *raw, const cr_saliency_facts *facts,
-                   cr_error *err)
+static bool show(const run *r, const subject *s, int score, const cr_saliency_facts *facts, cr_error *err)
 {
     const saliency_options *o = r->o;
-    char path[PATH_SIZE], suffix[128] = "", class[72] = "", what[300];
+    const cr_saliency_method *method = r->method;
+    char path[PATH_SIZE], suffix[72] = "", what[300];
     if (r->n_scores > 1)
-        class_suffix(class, sizeof class, score, r->logits ? cr_label(&r->network.labels, score) : NULL);
-    const bool named = r->methods.n > 1 && o->output && !is_folder(o->output);
-    snprintf(suffix, sizeof suffix, "%s%s%s", named ? "_" : "", named ? cr_saliency_name(method) : "", class);
+        class_suffix(suffix, sizeof suffix, score, r->logits ? cr_label(&r->network.labels, score) : NULL);
     const cr_saliency_style style = o->style ? (cr_saliency_style)(o->style - 1) : cr_saliency_usual_style(method);
     cr_image picture = {0};
     float least, most;
-    const size_t count = (size_t)r->network.net->in_channels * (size_t)r->input.geometry.h * (size_t)r->input.geometry.w;
-    const bool ok = cr_map_range(raw, count, &least, &most, err) &&
-                    picture_path(path, o->output, r->source, cr_saliency_name(method), suffix, err) &&
-                    check_not_itself(path, r->source, err) && draw(r, &picture, raw, style, err) &&
-                    picture_write(&picture, path, err);
+    const bool ok = cr_map_range(s->raw, s->count, &least, &most, err) &&
+                    series_path(path, r->series, s->stem, cr_saliency_name(method), suffix, err) &&
+                    check_not_itself(path, s->file->path, err) && draw(r, s, &picture, style, err) &&
+                    series_write(r->series, &picture, path, err);
     cr_image_free(&picture);
     if (!ok)
         return false;
     describe(r, score, what, sizeof what);
-    if (raw == r->raw) /* the first */
-        printf("%s (%dx%d) through %s, input %dx%d\n", r->source, r->input.photo.w, r->input.photo.h, r->network.net->arch,
-               r->input.geometry.w, r->input.geometry.h);
     printf("%s for %s: score %.4g, ", cr_saliency_title(method), what, facts->score);
     if (most > 0 || least < 0)
         printf("values from %.4g to %.4g", (double)least, (double)most);
@@ -332,58 +341,76 @@ static bool show(const run *r, const cr_saliency_method *method, int score, cons
     return true;
 }
 
-static bool explain_all(run *r, cr_error *err)
+/* All scores by all methods. raws: where it is allocated, (scores, methods, C,H,W). */
+static bool explain_picture(run *r, subject *s, float *raws, cr_error *err)
 {
-    const saliency_options *o = r->o;
-    const size_t count = (size_t)r->network.net->in_channels * (size_t)r->input.geometry.h * (size_t)r->input.geometry.w;
-    bool ok = true;
-    for (int m = 0; ok && m < r->methods.n; m++) {
-        const cr_saliency_method *method = r->methods.items[m];
-        const cr_saliency_request request = {
-            .method = method, .h = r->input.geometry.h, .w = r->input.geometry.w, .end = o->filters.n ? r->node : 0,
-            .cam_layer = r->node, .samples = o->samples, .noise = o->noise, .seed = (uint64_t)o->seed, .steps = o->steps,
-            .baseline = r->baseline, .progress = show_progress, .progress_owner = (void *)cr_saliency_name(method),
-        };
-        cr_saliency *s = cr_saliency_create(r->network.net, &request, err);
-        ok = s != NULL;
-        for (int k = 0; ok && k < r->n_scores; k++) {
-            float *raw = r->raw + (size_t)(k * r->methods.n + m) * count;
+    const int h = s->input.geometry.h, w = s->input.geometry.w;
+    for (int m = 0; m < r->methods.n; m++) {
+        if (!prepare(r, r->methods.items[m], h, w, err) || (m == 0 && r->logits && !find_classes(r, s->input.x, err)))
+            return false;
+        if (m == 0)
+            printf("%s (%dx%d) through %s, input %dx%d\n", s->file->path, s->input.photo.w, s->input.photo.h,
+                   r->network.net->arch, w, h);
+        for (int k = 0; k < r->n_scores; k++) {
             cr_saliency_facts facts;
-            ok = cr_saliency_run(s, r->input.x, r->scores[k], raw, &facts, err) &&
-                 show(r, method, r->scores[k], raw, &facts, err);
+            if (!cr_saliency_run(r->s, s->input.x, r->scores[k], s->raw, &facts, err) ||
+                !show(r, s, r->scores[k], &facts, err))
+                return false;
+            if (raws)
+                memcpy(raws + (size_t)(k * r->methods.n + m) * s->count, s->raw, s->count * sizeof *raws);
         }
-        cr_saliency_free(s);
     }
-    return ok;
-}
-
-/* (scores, methods, C,H,W) without the first two where there is one. */
-static bool save_raw(const run *r, const char *path, cr_error *err)
-{
-    int dims[5], n = 0;
-    if (r->n_scores > 1)
-        dims[n++] = r->n_scores;
-    if (r->methods.n > 1)
-        dims[n++] = r->methods.n;
-    dims[n++] = r->network.net->in_channels;
-    dims[n++] = r->input.geometry.h;
-    dims[n++] = r->input.geometry.w;
-    if (!cr_npy_write(path, r->raw, n, dims, err))
-        return false;
-    printf("values written to %s\n", path);
     return true;
 }
 
-static bool run_saliency(const void *fields, const text_list *operands, cr_error *err)
+static verdict explain_one(void *owner, const picture_file *picture, const char *stem, cr_error *err)
+{
+    run *r = owner;
+    subject s = {.file = picture, .stem = stem};
+    block raws = {0};
+    cr_error why;
+    bool ok = network_read(&s.input, &r->network, picture->path, err);
+    if (ok) {
+        const int dim[STACK_DIMS] = {r->n_scores, r->methods.n, r->network.net->in_channels, s.input.geometry.h,
+                                     s.input.geometry.w};
+        s.count = (size_t)dim[2] * (size_t)dim[3] * (size_t)dim[4];
+        s.raw = calloc(s.count, sizeof *s.raw);
+        s.shown = calloc(s.count, sizeof *s.shown);
+        ok = (((s.raw && s.shown) || cr_fail(&why, "out of memory")) && block_create(&raws, &r->raws, 1, dim, &why) &&
+              explain_picture(r, &s, raws.data, &why)) ||
+             cr_fail(err, "%.200s: %s", picture->path, why.text);
+    }
+    const bool kept = !ok || stack_add(&r->raws, &raws, err);
+    free(raws.data);
+    free(s.raw);
+    free(s.shown);
+    network_input_free(&s.input);
+    return !ok ? PICTURE_FAILED : kept ? PICTURE_DONE : RUN_FAILED;
+}
+
+static bool save(void *owner, int done, cr_error *err)
+{
+    (void)done;
+    return stack_save_values(&((run *)owner)->raws, err);
+}
+
+static int run_saliency(const void *fields, const text_list *operands, cr_error *err)
 {
     const saliency_options *o = fields;
-    run r = {.o = o, .source = operands->items[0], .methods = o->methods};
+    const char *kinds[MOST_METHODS];
+    series s = {.output = o->output, .kinds = kinds};
+    run r = {.o = o, .series = &s, .methods = o->methods};
+    const series_work work = {.program = "camrun saliency", .owner = &r, .one = explain_one, .finish = save};
     if (!r.methods.n)
         r.methods = (saliency_list){1, {cr_saliency_at(0)}};
-    bool ok = set_up(&r, err);
-    ok = ok && explain_all(&r, err) && (!o->save_raw || save_raw(&r, o->save_raw, err));
+    for (; s.n_kinds < r.methods.n; s.n_kinds++)
+        kinds[s.n_kinds] = cr_saliency_name(r.methods.items[s.n_kinds]);
+    int status = BAD_INPUT;
+    if (series_list(&s, operands, &(text_list){0}, err))
+        status = !series_name(&s, err) ? BAD_USAGE : set_up(&r, err) ? series_run(&s, &work, err) : BAD_INPUT;
     tear_down(&r);
-    return ok;
+    series_free(&s);
+    return status;
 }
 
 int saliency_main(int argc, char **argv)

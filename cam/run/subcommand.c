@@ -19,7 +19,7 @@ int subcommand_main(const subcommand *c, void *fields, int argc, char **argv)
              (!line.task && !c->check(fields, line.given, &line.operands, &err)))
         status = complain(c->name, &err, BAD_USAGE);
     else if (line.task)
-        status = finish(c->name, fputs(c->help, stdout) >= 0, &err);
+        status = finish(c->name, fputs(c->help, stdout) >= 0 ? DONE : BAD_INPUT, &err);
     else
         status = finish(c->name, c->run(fields, &line.operands, &err), &err);
     text_list_free(&line.operands);
@@ -32,11 +32,7 @@ bool check_without(const char *name, bool is_given, const char *other, cr_error 
     return !is_given || cr_fail(err, "--%s has no effect with %s: leave one of them out", name, other);
 }
 
-bool check_one_picture(const text_list *operands, const char *program, cr_error *err)
+bool check_pictures(const text_list *operands, const char *program, cr_error *err)
 {
-    if (!operands->n)
-        return cr_fail(err, "no picture given: %s --weights FILE PICTURE", program);
-    return operands->n == 1 ||
-           cr_fail(err, "expected one picture, found '%.200s' and '%.200s': run them one by one", operands->items[0],
-                   operands->items[1]);
+    return operands->n || cr_fail(err, "no picture given: %s --weights FILE PICTURE", program);
 }

@@ -10,9 +10,9 @@ typedef struct subcommand {
     const option *options;
     int n_options;
     /* Of the struct that options are read into. check: whether they go together; run: the work, with what it has to say on
-     * standard output. operands: what is no option. */
+     * standard output, and the exit status, with a message where that is not DONE. operands: what is no option. */
     bool (*check)(const void *fields, const bool *given, const text_list *operands, cr_error *err);
-    bool (*run)(const void *fields, const text_list *operands, cr_error *err);
+    int (*run)(const void *fields, const text_list *operands, cr_error *err);
 } subcommand;
 
 /* fields: with the options' defaults. */
@@ -21,7 +21,7 @@ int subcommand_main(const subcommand *c, void *fields, int argc, char **argv);
 /* "--name has no effect with OTHER", where it was given. */
 bool check_without(const char *name, bool is_given, const char *other, cr_error *err);
 
-/* Whether there is one picture among the operands and nothing else. */
-bool check_one_picture(const text_list *operands, const char *program, cr_error *err);
+/* Whether there are pictures among the operands. */
+bool check_pictures(const text_list *operands, const char *program, cr_error *err);
 
 #endif

@@ -6,10 +6,12 @@
 #include "command_line.h"
 #include "methods.h"
 
+enum { MOST_METHODS = 32 };
+
 /* No method twice. */
 typedef struct method_list {
     int n;
-    const cr_method *items[32];
+    const cr_method *items[MOST_METHODS];
 } method_list;
 
 /* Indices of filters, channels. */

@@ -124,5 +124,5 @@ int main(int argc, char **argv)
         puts("camscenes " CAMRUN_VERSION);
     else
         ok = write_set(&o, &err);
-    return finish("camscenes", ok, &err);
+    return finish("camscenes", ok ? DONE : BAD_INPUT, &err);
 }

@@ -26,7 +26,7 @@ int main(int argc, char **argv)
             puts("camtrain " CAMRUN_VERSION);
         else
             ok = train(&s, argc, argv, &interrupted, &err);
-        status = finish("camtrain", ok, &err);
+        status = finish("camtrain", ok ? DONE : BAD_INPUT, &err);
     }
     settings_free(&s);
     interrupt_release(); /* a signal that was held ends the program here */

@@ -256,14 +256,6 @@ enum { OPTIONS = sizeof table / sizeof table[0], TASKS = sizeof tasks / sizeof t
 
 static const command camtrain = {table, OPTIONS, tasks, TASKS};
 
-static bool is_given(const bool *given, const char *name)
-{
-    for (int i = 0; i < OPTIONS; i++)
-        if (strcmp(table[i].name, name) == 0)
-            return given[i];
-    return false;
-}
-
 /* ---- what goes together ---- */
 
 static bool check_files(const settings *s, cr_error *err)
@@ -293,11 +285,11 @@ static bool check(const settings *s, const bool *given, cr_error *err)
         return cr_fail(err, "--freeze keeps trained weights as they are, and these are random: add --init FILE");
     if (s->channels == 2)
         return cr_fail(err, "--channels: expected 1 or 3, found 2");
-    if (s->optimizer == ADAM && is_given(given, "momentum"))
+    if (s->optimizer == ADAM && is_given(table, given, "momentum"))
         return cr_fail(err, "--momentum has no effect with --optimizer adam: leave one of them out");
     for (int i = 0; i < 2; i++) {
         const char *name = (const char *const[]){"step-size", "gamma"}[i];
-        if (s->schedule != CR_STEP && is_given(given, name))
+        if (s->schedule != CR_STEP && is_given(table, given, name))
             return cr_fail(err, "--%s has no effect with --schedule %s: leave one of them out", name,
                            schedules[s->schedule]);
     }
