@@ -169,7 +169,7 @@ def test_list_methods(run, run_json):
     assert {"gradcam", "gradcam++", "xgradcam", "hirescam", "gradcam-elementwise", "layercam", "eigencam", "eigengradcam",
             "finercam", "shapleycam", "smoothgradcam++", "fullgrad", "scorecam", "ablationcam", "cam", "fem", "randomcam"} == set(methods)
     assert [(m["name"], m["about"]) for m in run_json("--list-methods")["methods"]] == list(methods.items())
-    assert max(map(len, run("--list-methods").splitlines())) <= 120
+    assert max(map(len, run("--list-methods").splitlines())) <= 100
 
 
 def test_version(run):
@@ -449,7 +449,7 @@ def test_aug_smooth(run, files, tmp_path):
 def test_random_numbers_are_seeded(run, files, tmp_path, method):
     common = ["--weights", files("net.bin"), files("photo.png"), "--method", method, "--layer", "layer3"]
     first, second, other = (arrays(run, tmp_path, *common, *seed)[1]
-                            for seed in ([], [], ["--seed", "2"]))
+                            for seed in ([], ["--seed", "0"], ["--seed", "2"]))
     assert np.array_equal(first, second) and not np.array_equal(first, other)
 
 
