@@ -184,25 +184,13 @@ static bool read_rows(cr_boxes *boxes, csv *c, const cr_labels *labels, int clas
 
 bool cr_boxes_read(cr_boxes *boxes, const char *path, const cr_labels *labels, int classes, cr_error *err)
 {
-    static const char byte_order_mark[] = "\xEF\xBB\xBF";
-    unsigned char *data;
-    size_t bytes;
     *boxes = (cr_boxes){0};
-    if (!cr_file_read(path, &data, &bytes, err))
-        return false;
-    char *text = calloc(bytes + 1, 1);
-    bool ok = text || cr_fail(err, "out of memory for the boxes of %.200s", path);
-    if (ok && memchr(data, '\0', bytes))
-        ok = cr_fail(err, "%.200s: expected a text file of boxes, file,class,x0,y0,x1,y1; found binary data", path);
-    if (ok) {
-        memcpy(text, data, bytes);
-        csv c = {path, text + (strncmp(text, byte_order_mark, 3) == 0 ? 3 : 0), 1, 1};
-        ok = read_rows(boxes, &c, labels, classes, err);
-    }
+    char *text = cr_file_read_text(path, "a text file of boxes, file,class,x0,y0,x1,y1", err);
+    csv c = {path, text, 1, 1};
+    const bool ok = text && read_rows(boxes, &c, labels, classes, err);
     if (!ok)
         cr_boxes_free(boxes);
     free(text);
-    free(data);
     return ok;
 }
 

@@ -78,32 +78,16 @@ static bool split_lines(char **lines, int *n, int max, char *text, const char *p
 
 bool cr_labels_read(cr_labels *labels, const char *path, int classes, cr_error *err)
 {
-    static const char byte_order_mark[] = "\xEF\xBB\xBF";
-    unsigned char *data;
-    size_t bytes;
     *labels = (cr_labels){0};
-    if (!cr_file_read(path, &data, &bytes, err))
-        return false;
-    char *text = calloc(bytes + 1, 1);
+    char *text = cr_file_read_text(path, "a text file with one class name a line", err);
     char **lines = calloc((size_t)classes, sizeof *lines);
     int n;
-    bool ok = false;
-    if (!text || !lines)
-        cr_fail(err, "%.200s: out of memory", path);
-    else if (memchr(data, '\0', bytes))
-        cr_fail(err, "%.200s: expected a text file with one class name a line, found binary data", path);
-    else {
-        memcpy(text, data, bytes);
-        size_t skip = strncmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
-        ok = split_lines(lines, &n, classes, text + skip, path, err);
-        if (ok && n != classes)
-            ok = cr_fail(err, "%.200s: expected %d class names, one a line, as the network has classes; found %d", path,
-                         classes, n);
-        ok = ok && cr_labels_create(labels, lines, n, err);
-    }
+    bool ok = text && (lines || cr_fail(err, "%.200s: out of memory", path)) && split_lines(lines, &n, classes, text, path, err);
+    if (ok && n != classes)
+        ok = cr_fail(err, "%.200s: expected %d class names, one a line, as the network has classes; found %d", path, classes, n);
+    ok = ok && cr_labels_create(labels, lines, n, err);
     free(lines);
     free(text);
-    free(data);
     return ok;
 }
 

@@ -23,6 +23,12 @@ bool cr_image_create(cr_image *image, int w, int h, cr_error *err);
 /* Frees the pixels and leaves an empty image; harmless on a zeroed one. */
 void cr_image_free(cr_image *image);
 
+/* ITU-R 601 luma of a pixel, in Pillow's arithmetic. */
+static inline unsigned char cr_luma(const unsigned char rgb[3])
+{
+    return (unsigned char)((rgb[0] * 19595 + rgb[1] * 38470 + rgb[2] * 7471 + 0x8000) >> 16);
+}
+
 /* PNG, JPEG, BMP, GIF (first frame), TGA and PNM, told apart by content. The result is that of Pillow's
  * Image.open(path).convert("RGB"): grey is replicated, a palette looked up, alpha dropped and not blended, EXIF
  * orientation not applied, JPEG exact to the bit (jpeg.h). It differs in two places: 16-bit grey is reduced to its

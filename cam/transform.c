@@ -101,7 +101,6 @@ void cr_geometry_unmap(float *out, const float *map, const cr_geometry *g)
 
 /* ---- pixels to numbers ---- */
 
-/* ITU-R 601 luma of each pixel, in Pillow's arithmetic. */
 static unsigned char *luma(const cr_image *photo, cr_error *err)
 {
     size_t pixels = (size_t)photo->w * (size_t)photo->h;
@@ -110,10 +109,8 @@ static unsigned char *luma(const cr_image *photo, cr_error *err)
         cr_fail(err, "out of memory for a picture of %d x %d pixels", photo->w, photo->h);
         return NULL;
     }
-    for (size_t i = 0; i < pixels; i++) {
-        const unsigned char *rgb = photo->rgb + 3 * i;
-        gray[i] = (unsigned char)((rgb[0] * 19595 + rgb[1] * 38470 + rgb[2] * 7471 + 0x8000) >> 16);
-    }
+    for (size_t i = 0; i < pixels; i++)
+        gray[i] = cr_luma(photo->rgb + 3 * i);
     return gray;
 }
 

@@ -55,9 +55,10 @@ show() {
     "$camrun" "$@" -o "$out/$picture" >/dev/null
 }
 
-scenes small --train 1500 --val 1 --size 160 --difficulty 0.2
-scenes easy --train 8000 --val 1 --size 96 --difficulty 0 --seed 11
-scenes large --train 10 --val 1 --size 1024 --difficulty 0.1 --seed 5
+scenes small --train 1500 --size 160 --difficulty 0.2
+scenes easy --train 8000 --size 96 --difficulty 0 --seed 11
+scenes large --train 10 --size 1024 --difficulty 0.1 --seed 5
+scenes grey --train 10 --size 1024 --difficulty 0.1 --seed 5 --gray
 
 # 1. Grad-CAM of a network whose head was replaced: three classes in place of ten, jet at 0.4, three panels
 choose three small star heart ring
@@ -65,7 +66,7 @@ train three three --init "$shipped" --freeze conv1,bn1,layer1,layer2,layer3,laye
 show head_replaced.png "$photo" --weights "$work/three.bin" --class ring --alpha 0.4 --panel
 
 # 2. A ResNet-18 of one channel: kernels, feature maps, Grad-CAM at a convolution
-train grey easy/train --arch resnet18 --channels 1 --size 64 --resize 64 --epochs 2
+train grey easy/train --arch resnet18 --channels 1 --size 96 --resize 96 --optimizer adam --lr 0.001 --epochs 2 --augment flip
 show kernels.png filters --weights "$work/grey.bin" --layer layer1.0.conv1 --count 16
 show feature_maps.png features --weights "$work/grey.bin" --layer layer4.1.conv2 --size 224 --resize 224 --count 64 "$photo"
 show grey_layer2.png "$photo" --weights "$work/grey.bin" --size 224 --resize 224 --layer layer2.0.conv1 --class star --panel
@@ -74,10 +75,10 @@ show grey_guided.png saliency "$photo" --weights "$work/grey.bin" --size 224 --r
 
 # 3. An AlexNet of two classes: Grad-CAM at its last feature map, 0.3 heat and 0.7 picture; LayerCAM at five depths
 choose pair easy circle star
-train alexnet pair --arch alexnet --size 96 --resize 96 --optimizer adam --lr 0.0003 --epochs 3 --augment flip
-two=$(ls "$work"/easy/train/star/*.png | tail -n 1)
-show alexnet.png "$two" --weights "$work/alexnet.bin" --class star --layer features --alpha 0.3 --panel
-show alexnet_layers.png "$two" --weights "$work/alexnet.bin" --class star,circle --method layercam \
+train alexnet pair --arch alexnet --size 224 --resize 224 --optimizer adam --lr 0.0003 --epochs 5 --augment flip
+star=train/star/000008.png
+show alexnet.png "$work/large/$star" --weights "$work/alexnet.bin" --class star --layer features --alpha 0.3 --panel
+show alexnet_layers.png "$work/large/$star" --weights "$work/alexnet.bin" --class star,circle --method layercam \
     --layer features.0,features.3,features.6,features.9,features.12 --sheet
 
 # 4. Guided backprop and Guided Grad-CAM for a class; the same commands take VGG19's weights
@@ -86,10 +87,10 @@ show guided_gradcam.png saliency "$photo" --weights "$shipped" --class star --me
 
 # 5. A ResNet-34 of five classes and one channel, values in [0,1] alone: CAM of each class, and of all together
 choose five easy arrow circle crescent cross star
-train five five --arch resnet34 --width 16 --channels 1 --mean 0 --std 1 --size 96 --resize 96 --epochs 8
-large=$(ls "$work"/large/train/star/*.png | head -n 1)
-show cam_each.png "$large" --weights "$work/five.bin" --method cam --class all --sheet
-show cam_mean.png "$large" --weights "$work/five.bin" --method cam --class all --average-classes --panel
+train five five --arch resnet34 --width 16 --channels 1 --mean 0 --std 1 --size 160 --resize 160 --optimizer adam --lr 0.002 \
+    --epochs 3 --augment flip
+show cam_each.png "$work/grey/$star" --weights "$work/five.bin" --method cam --class all --sheet
+show cam_mean.png "$work/grey/$star" --weights "$work/five.bin" --method cam --class all --average-classes --panel
 
 # Classes, methods and layers of the network that ships, and all of it in one page
 show sheet.png "$photo" --weights "$shipped" --class star,ring --layer layer2,layer3,layer4 --sheet

@@ -71,7 +71,7 @@ def test_help_is_one_screen(run):
     assert len(lines) <= 24 and max(map(len, lines)) <= 102
     with open(os.path.join(ROOT, "cam", "scenes", "main.c"), encoding="utf-8") as source:
         options = re.findall(r'^    \{"([a-z-]+)", ', source.read(), re.MULTILINE)
-    assert len(options) == 10
+    assert len(options) == 11
     for word in [f"--{option}" for option in options] + CLASSES + ["Exit status", "boxes.csv", "ImageFolder"]:
         assert word in text
 
@@ -128,6 +128,17 @@ def test_options_matter(run, tmp_path, option, value, default):
     assert read(tmp_path / "default") == plain
     assert sorted(plain) == sorted(other)
     assert all(plain[name] != other[name] for name in plain)
+
+
+def test_gray(run, tmp_path):
+    """The same pictures and boxes, without their colours."""
+    run("color", "--train", 3, "--size", 40)
+    run("gray", "--train", 3, "--size", 40, "--gray")
+    assert (tmp_path / "color" / "boxes.csv").read_bytes() == (tmp_path / "gray" / "boxes.csv").read_bytes()
+    for name in files_in(tmp_path / "gray"):
+        if name.endswith(".png"):
+            color, gray = (Image.open(tmp_path / folder / name).convert("RGB") for folder in ("color", "gray"))
+            assert np.array_equal(np.asarray(gray), np.asarray(color.convert("L").convert("RGB")))
 
 
 def test_splits_have_nothing_in_common(run, tmp_path):

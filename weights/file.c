@@ -59,6 +59,25 @@ bool cr_file_read(const char *path, unsigned char **data, size_t *bytes, cr_erro
     return ok;
 }
 
+char *cr_file_read_text(const char *path, const char *expected, cr_error *err)
+{
+    static const char byte_order_mark[] = "\xEF\xBB\xBF";
+    unsigned char *data;
+    size_t bytes;
+    char *text = NULL;
+    if (!cr_file_read(path, &data, &bytes, err))
+        return NULL;
+    const size_t skip = bytes >= 3 && memcmp(data, byte_order_mark, 3) == 0 ? 3 : 0;
+    if (memchr(data, '\0', bytes))
+        cr_fail(err, "%.200s: expected %s; found binary data", path, expected);
+    else if (!(text = calloc(bytes - skip + 1, 1)))
+        cr_fail(err, "%.200s: out of memory for its text", path);
+    else
+        memcpy(text, data + skip, bytes - skip);
+    free(data);
+    return text;
+}
+
 /* ---- writing ---- */
 
 struct cr_file {

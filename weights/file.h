@@ -11,6 +11,10 @@ extern "C" {
 /* Reads to the end of the file; *data is malloc'ed and the caller frees it (also where the file is empty). */
 bool cr_file_read(const char *path, unsigned char **data, size_t *bytes, cr_error *err);
 
+/* The text of a file in UTF-8, without a byte order mark; the caller frees it. NULL where it cannot be read, or holds a byte 0:
+ * expected says what it should be, "a text file with ...". */
+char *cr_file_read_text(const char *path, const char *expected, cr_error *err);
+
 /* Writes to a temporary file beside path, then renames it over path: on failure path is what it was before. A path that
  * exists and is not a plain file (a device, a pipe, a link such as /dev/stdout) is written to directly. */
 bool cr_file_write(const char *path, const void *data, size_t bytes, cr_error *err);

@@ -47,6 +47,12 @@ static void name_picture(char name[NAME_SIZE], const cr_scene *scene)
              cr_scene_class_name(cr_scene_class(scene)), (int)scene->number);
 }
 
+static void drop_colors(cr_image *image)
+{
+    for (size_t i = 0; i < (size_t)image->w * (size_t)image->h; i++)
+        memset(image->rgb + 3 * i, cr_luma(image->rgb + 3 * i), 3);
+}
+
 static bool write_picture(const dataset *d, const cr_scene *scene, cr_scene_object *objects, cr_error *err)
 {
     char name[NAME_SIZE], path[PATH_SIZE];
@@ -54,7 +60,10 @@ static bool write_picture(const dataset *d, const cr_scene *scene, cr_scene_obje
     name_picture(name, scene);
     snprintf(path, sizeof path, "%s/%s", d->dir, name);
     bool ok = cr_image_create(&image, scene->size, scene->size, err) &&
-              cr_scene_draw(scene, image.rgb, NULL, objects, err) && cr_image_write_png(&image, path, err);
+              cr_scene_draw(scene, image.rgb, NULL, objects, err);
+    if (ok && d->gray)
+        drop_colors(&image);
+    ok = ok && cr_image_write_png(&image, path, err);
     cr_image_free(&image);
     return ok;
 }

@@ -19,6 +19,7 @@ typedef struct dataset {
     int size;
     uint64_t seed;
     float difficulty;
+    bool gray; /* without colours */
 } dataset;
 
 /* dir must not exist yet, or be empty. A failure leaves what has been written, each picture whole. */

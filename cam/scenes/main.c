@@ -14,6 +14,7 @@ typedef struct options {
     int train, val, two, three; /* numbers of pictures */
     int size, seed, threads;
     double difficulty;
+    bool gray;
     const char *dir;
 } options;
 
@@ -29,7 +30,7 @@ static const char help[] =
     "  --seed N             another number gives other pictures                      (default: 1)\n"
     "  --difficulty 0..1    pictures range from easy ones to this: smaller objects,  (default: 1)\n"
     "                       more clutter, less contrast, noise\n"
-    "  --threads N  --help  --version\n"
+    "  --gray               without colours          --threads N  --help  --version\n"
     "\n"
     "Classes: arrow circle crescent cross flower heart ring square star triangle. DIR must be new or empty;\n"
     "DIR/train is a folder for camtrain or torchvision's ImageFolder. DIR/boxes.csv, written last, has a\n"
@@ -49,6 +50,7 @@ static const option table[] = {
     {"size", 0, set_count, FIELD(size), 0, CR_SCENE_MIN_SIZE, CR_SCENE_MAX_SIZE},
     {"seed", 0, set_count, FIELD(seed), 0, 0, INT_MAX},
     {"difficulty", 0, set_number, FIELD(difficulty), 0, 0, 1},
+    {"gray", 0, set_flag, FIELD(gray), 0, 0, 0},
     {"threads", 0, set_count, FIELD(threads), 0, 1, 1024},
 };
 
@@ -89,7 +91,7 @@ static bool parse(options *o, int argc, char **argv, cr_error *err)
 
 static bool write_set(const options *o, cr_error *err)
 {
-    dataset set = {.dir = o->dir, .size = o->size, .seed = (uint64_t)o->seed, .difficulty = (float)o->difficulty};
+    dataset set = {.dir = o->dir, .size = o->size, .seed = (uint64_t)o->seed, .difficulty = (float)o->difficulty, .gray = o->gray};
     set.count[CR_SCENE_TRAIN] = o->train;
     set.count[CR_SCENE_VAL] = o->val;
     set.count[CR_SCENE_TWO] = o->two;
