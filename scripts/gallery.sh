@@ -57,6 +57,7 @@ show() {
 
 scenes small --train 1500 --size 160 --difficulty 0.2
 scenes easy --train 8000 --size 96 --difficulty 0 --seed 11
+scenes middle --train 1600 --size 224 --difficulty 0.1 --seed 13
 scenes large --train 10 --size 1024 --difficulty 0.1 --seed 5
 scenes grey --train 10 --size 1024 --difficulty 0.1 --seed 5 --gray
 
@@ -65,32 +66,37 @@ choose three small star heart ring
 train three three --init "$shipped" --freeze conv1,bn1,layer1,layer2,layer3,layer4 --size 160 --resize 160 --epochs 3 --lr 0.05
 show head_replaced.png "$photo" --weights "$work/three.bin" --class ring --alpha 0.4 --panel
 
-# 2. A ResNet-18 of one channel: kernels, feature maps, Grad-CAM at a convolution
-train grey easy/train --arch resnet18 --channels 1 --size 96 --resize 96 --optimizer adam --lr 0.001 --epochs 2 --augment flip
+# 2. A ResNet-18 of one channel, trained on small pictures, then on some of 224x224: kernels, feature maps, Grad-CAM at a
+# convolution, what excites filters, guided backprop
+train small_grey easy/train --arch resnet18 --channels 1 --size 96 --resize 96 --optimizer adam --lr 0.001 --epochs 2 --augment flip
+train grey middle/train --init "$work/small_grey.bin" --size 224 --resize 224 --optimizer adam --lr 0.0005 --epochs 2 --augment flip
+ring=$work/grey/train/ring/000006.png
 show kernels.png filters --weights "$work/grey.bin" --layer layer1.0.conv1 --count 16
-show feature_maps.png features --weights "$work/grey.bin" --layer layer4.1.conv2 --size 224 --resize 224 --count 64 "$photo"
-show grey_layer2.png "$photo" --weights "$work/grey.bin" --size 224 --resize 224 --layer layer2.0.conv1 --class star --panel
-show grey_filters.png maximise --weights "$work/grey.bin" --layer layer4.1.conv1 --filter 45,271,363,489 --size 128
-show grey_guided.png saliency "$photo" --weights "$work/grey.bin" --size 224 --resize 224 --class star --method guided
+show feature_maps.png features "$ring" --weights "$work/grey.bin" --layer layer4.1.conv2 --count 64
+show grey_layer2.png "$ring" --weights "$work/grey.bin" --layer layer2.0.conv1 --panel
+show grey_filters.png maximise --weights "$work/grey.bin" --layer layer4.1.conv1 --filter 45,271,363,489
+show grey_guided.png saliency "$ring" --weights "$work/grey.bin" --method guided
 
 # 3. An AlexNet of two classes: Grad-CAM at its last feature map, 0.3 heat and 0.7 picture; LayerCAM at five depths
 choose pair easy circle star
 train alexnet pair --arch alexnet --size 224 --resize 224 --optimizer adam --lr 0.0003 --epochs 5 --augment flip
-star=train/star/000008.png
-show alexnet.png "$work/large/$star" --weights "$work/alexnet.bin" --class star --layer features --alpha 0.3 --panel
-show alexnet_layers.png "$work/large/$star" --weights "$work/alexnet.bin" --class star,circle --method layercam \
+show alexnet.png "$work/large/train/star/000008.png" --weights "$work/alexnet.bin" --class star,circle \
+    --layer features --alpha 0.3 --panel
+show alexnet_layers.png "$work/large/train/star/000008.png" --weights "$work/alexnet.bin" --class star,circle --method layercam \
     --layer features.0,features.3,features.6,features.9,features.12 --sheet
 
-# 4. Guided backprop and Guided Grad-CAM for a class; the same commands take VGG19's weights
-show guided.png saliency "$photo" --weights "$shipped" --class star --method guided
-show guided_gradcam.png saliency "$photo" --weights "$shipped" --class star --method guidedgradcam
+# 4. Grad-CAM, guided backprop and Guided Grad-CAM of a class that is chosen by its index: of the network that ships, as
+# VGG19's 140 million parameters take too long to train. The same commands take its weights, with --arch vgg19.
+show chosen_class.png "$photo" --weights "$shipped" --class 8 --panel
+show guided.png saliency "$photo" --weights "$shipped" --class 8 --method guided
+show guided_gradcam.png saliency "$photo" --weights "$shipped" --class 8 --method guidedgradcam
 
 # 5. A ResNet-34 of five classes and one channel, values in [0,1] alone: CAM of each class, and of all together
 choose five easy arrow circle crescent cross star
-train five five --arch resnet34 --width 16 --channels 1 --mean 0 --std 1 --size 160 --resize 160 --optimizer adam --lr 0.002 \
+train five five --arch resnet34 --width 16 --channels 1 --mean 0 --std 1 --size 128 --resize 128 --optimizer adam --lr 0.002 \
     --epochs 3 --augment flip
-show cam_each.png "$work/grey/$star" --weights "$work/five.bin" --method cam --class all --sheet
-show cam_mean.png "$work/grey/$star" --weights "$work/five.bin" --method cam --class all --average-classes --panel
+show cam_each.png "$work/grey/train/star/000008.png" --weights "$work/five.bin" --method cam --class all --sheet
+show cam_mean.png "$work/grey/train/star/000008.png" --weights "$work/five.bin" --method cam --class all --average-classes --panel
 
 # Classes, methods and layers of the network that ships, and all of it in one page
 show sheet.png "$photo" --weights "$shipped" --class star,ring --layer layer2,layer3,layer4 --sheet

@@ -50,10 +50,12 @@ static void describe_class(char *title, size_t size, const run *r, int class_ind
 }
 
 /* For a panel. */
-static void describe(char *caption, size_t size, const run *r, const cr_explanation *result, const char *class_title)
+static void describe(char *caption, size_t size, const run *r, const map_facts *facts, const char *class_title)
 {
-    snprintf(caption, size, "%s for %s at %s%s", result->method->title, class_title,
-             r->network.net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "");
+    const cr_explanation *result = facts->result;
+    snprintf(caption, size, "%s for %s at %s%s%s", result->method->title, class_title,
+             r->network.net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "",
+             facts->empty ? " (empty)" : "");
 }
 
 static bool draw_picture(run *r, const subject *s, const float *map, const char *caption, const char *path,
@@ -230,7 +232,7 @@ static bool finish_map(run *r, batch *b, int i, int k, int m, cr_error *err)
     describe_class(title, sizeof title, r, facts->class_index, b->probabilities + i * r->network.net->classes);
     if (o->sheet)
         return contact_add(&b->sheet, e, k, m, title, err);
-    describe(caption, sizeof caption, r, result, title);
+    describe(caption, sizeof caption, r, facts, title);
     char image[16] = "", class[64] = "", suffix[80];
     if (b->n > 1)
         snprintf(image, sizeof image, "_%d", i);
