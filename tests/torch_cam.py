@@ -155,7 +155,7 @@ def ablationcam(model, x, layer, class_index):
         ablated = a.repeat(len(channels), 1, 1, 1)
         ablated[range(len(channels)), channels] = 0
         hook = model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: ablated)
-        lost.append(score - model(x.expand(len(channels), -1, -1, -1))[:, class_index])
+        lost.append(score - model(x)[:, class_index])  # x alone up to the layer: what goes around it is broadcast
         hook.remove()
     return (torch.cat(lost) / score).view(1, -1, 1, 1) * a
 
