@@ -97,6 +97,7 @@ $(BUILD)/libcamrun.a: $(LIB_OBJ)
 # The report's style and script, as string literals that cam/html.c includes.
 $(BUILD)/cam/html.o: $(BUILD)/cam/page/style.css.inc $(BUILD)/cam/page/script.js.inc
 $(BUILD)/cam/html.o: FLAGS += -I$(BUILD)/cam/page
+$(BUILD)/cam/image.o: FLAGS += -fno-sanitize=shift # stb's JPEG writer shifts into the sign
 $(BUILD)/cam/page/%.inc: cam/page/%
 	@mkdir -p $(@D)
 	$(Q)sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $< > $@
