@@ -145,10 +145,11 @@ static void show_progress(const series *s, const series_work *w, progress *line,
 }
 
 /* Of a run of many that it does not end: the picture is told of and passed over. */
-static bool pass_over(const series *s, const series_work *w, verdict v, int *failed, const cr_error *err)
+static bool pass_over(const series *s, const series_work *w, progress *line, verdict v, int *failed, const cr_error *err)
 {
     if (v != PICTURE_FAILED || !s->many)
         return false;
+    progress_clear(line);
     complain(w->program, err, 0);
     ++*failed;
     return true;
@@ -164,10 +165,10 @@ int series_run(const series *s, const series_work *w, cr_error *err)
     for (int i = 0; ok && i < s->pictures.n && !(s->many && interrupt_waits()); i++) {
         show_progress(s, w, &line, i);
         const verdict v = w->one(w->owner, &s->pictures.items[i], s->stems[i], err);
-        progress_clear(&line);
         done += v == PICTURE_DONE;
-        ok = v == PICTURE_DONE || pass_over(s, w, v, &failed, err);
+        ok = v == PICTURE_DONE || pass_over(s, w, &line, v, &failed, err);
     }
+    progress_clear(&line);
     ok = ok && (!done || !w->finish || w->finish(w->owner, done, err));
     fflush(stdout);
     if (s->many)
