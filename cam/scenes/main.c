@@ -32,9 +32,9 @@ static const char help[] =
     "                       more clutter, less contrast, noise\n"
     "  --gray               without colours          --threads N  --help  --version\n"
     "\n"
-    "Classes: arrow circle crescent cross flower heart ring square star triangle. DIR must be new or empty;\n"
-    "DIR/train is a folder for camtrain or torchvision's ImageFolder. DIR/boxes.csv, written last, has a\n"
-    "row file,class,x0,y0,x1,y1 for each object, which lies in the pixels x0 <= x < x1 and y0 <= y < y1.\n"
+    "Classes: arrow circle crescent cross flower heart ring square star triangle. DIR must be new or\n"
+    "empty; DIR/train is a folder for camtrain or torchvision's ImageFolder. DIR/boxes.csv, written last,\n"
+    "has a row file,class,x0,y0,x1,y1 for each object: it lies in the pixels x0 <= x < x1, y0 <= y < y1.\n"
     "The same options give the same pictures on every machine, bit for bit.\n"
     "Exit status: 0 done; 1 a file or folder is at fault; 2 the command line is.\n";
 
