@@ -302,52 +302,55 @@ INLINE void row_of_G(vec r[3], const float *g, ptrdiff_t tap, int i)
     }
 }
 
-/* Row i of the points of `tiles` tiles and VL output channels; i and tiles are constants in every call. */
-INLINE void few_tiles_row(const winograd_few_task *task, int v, int i, int tiles)
+/* Row i of the points of `tiles` tiles, VL output channels at w and one block of input channels; i and tiles are constants in
+ * every call. ahead: what to fetch meanwhile, three lines for every two of a pair of rows. */
+INLINE void few_tiles_row(float *M, ptrdiff_t M_point, const float *V, ptrdiff_t V_point, const float *w, const float *ahead,
+                          bool more, int i, int tiles)
 {
-    const ptrdiff_t tap = BLOCK * OC_TILE;
-    float *M = task->M + i * SIDE * task->M_point + v;
-    const float *V = task->V + i * SIDE * task->V_point, *w = task->w + v;
-    /* All rows together fetch the task's next weights: nine lines for each input channel. */
-    const int lines = i % 2 ? 1 : 2;
-    const float *ahead = task->ahead + i / 2 * 3 * task->n_in * BLOCK * BLOCK + i % 2 * 2 * task->n_in * BLOCK * BLOCK;
     vec acc[SIDE][FEW_TILES];
     for (int j = 0; j < SIDE; j++)
         for (int t = 0; t < tiles; t++)
             acc[j][t] = (vec){0};
-    for (int b = 0; b < task->n_in; b++, V += task->V_block, w += 9 * tap)
-        for (int ic = 0; ic < BLOCK; ic++) {
-            if (v == 0)
-                for (int line = 0; line < lines; line++, ahead += BLOCK)
-                    __builtin_prefetch(ahead, 0, 3);
-            vec r[5], u[SIDE];
-            row_of_G(r, w + ic * OC_TILE, tap, i);
-            apply_G(u, r, 3);
-            for (int j = 0; j < SIDE; j++)
-                for (int t = 0; t < tiles; t++)
-                    acc[j][t] += u[j] * V[j * task->V_point + t * BLOCK + ic];
-        }
+    for (int ic = 0; ic < BLOCK; ic++) {
+        __builtin_prefetch(ahead + (3 * ic + i % 2 * 2) * BLOCK);
+        if (i % 2 == 0)
+            __builtin_prefetch(ahead + (3 * ic + 1) * BLOCK);
+        vec r[5], u[SIDE];
+        row_of_G(r, w + ic * OC_TILE, BLOCK * OC_TILE, i);
+        apply_G(u, r, 3);
+        for (int j = 0; j < SIDE; j++)
+            for (int t = 0; t < tiles; t++)
+                acc[j][t] += u[j] * V[j * V_point + t * BLOCK + ic];
+    }
+    M += i * SIDE * M_point;
     for (int j = 0; j < SIDE; j++)
         for (int t = 0; t < tiles; t++)
-            add_to(M + j * task->M_point + t * BLOCK, acc[j][t], task->more);
+            add_to(M + j * M_point + t * BLOCK, acc[j][t], more);
 }
 
-INLINE void few_tiles_rows(const winograd_few_task *task, int tiles)
+INLINE void few_tiles(const winograd_few_task *task, int tiles)
 {
-    for (int v = 0; v < BLOCK; v += VL)
-        for (int i = 0; i < SIDE; i++) /* unrolled */
-            few_tiles_row(task, v, i, tiles);
+    const ptrdiff_t M_point = task->M_point, V_point = task->V_point, w_block = 9 * BLOCK * OC_TILE;
+    for (int b = 0; b < task->n_in; b++)
+        for (int v = 0; v < OC_TILE; v += VL) {
+            float *M = task->M + v / BLOCK * task->M_block + v % BLOCK;
+            const float *V = task->V + b * task->V_block, *w = task->w + b * w_block + v;
+            const float *ahead = w - v + w_block + v * 9 * BLOCK;
+#define ROW(i) few_tiles_row(M, M_point, V + (i) * SIDE * V_point, V_point, w, ahead + (i) / 2 * 3 * BLOCK * BLOCK, b > 0, i, tiles)
+            ROW(0), ROW(1), ROW(2), ROW(3), ROW(4), ROW(5);
+#undef ROW
+        }
 }
 
 static void winograd_few(const winograd_few_task *task, int tiles)
 {
     if (tiles == FEW_TILES) {
-        few_tiles_rows(task, FEW_TILES);
+        few_tiles(task, FEW_TILES);
         return;
     }
     winograd_few_task one = *task;
     for (int t = 0; t < tiles; t++, one.M += BLOCK, one.V += BLOCK)
-        few_tiles_rows(&one, 1);
+        few_tiles(&one, 1);
 }
 
 #endif

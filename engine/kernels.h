@@ -68,16 +68,14 @@ typedef struct winograd_products {
     int n_in, tiles;
 } winograd_products;
 
-/* 16 output channels of all points, and some of the input channels. */
+/* oc_tile output channels of all points. */
 typedef struct winograd_few_task {
-    float *M;          /* (points, tiles, 16) */
-    ptrdiff_t M_point; /* steps between points */
-    bool more;         /* adds to what M holds */
-    const float *V;    /* (points, n_in, tiles, 16) */
+    float *M;                   /* (points, oc_tile/16, tiles, 16) */
+    ptrdiff_t M_point, M_block; /* steps between points and channel blocks */
+    const float *V;             /* (points, n_in, tiles, 16) */
     ptrdiff_t V_point, V_block;
-    const float *w;     /* packed, from the first of these output channels on */
-    const float *ahead; /* 9 * 16 * 16 * n_in floats to fetch into the second-level cache meanwhile */
-    int n_in;           /* channel blocks */
+    const float *w; /* packed */
+    int n_in;       /* channel blocks */
 } winograd_few_task;
 
 typedef struct kernels {

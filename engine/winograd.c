@@ -19,7 +19,6 @@
 
 enum {
     FEW_TILES = 8,          /* of all images: weights are transformed in registers, which gives the same bits */
-    FEW_BLOCKS = 1,         /* input-channel blocks at a time there */
     CHUNK_BLOCKS = 4,       /* input-channel blocks in U: 295 KB */
     CHUNK_TILES = 98,       /* tiles in M: 450 KB */
     GROUP_FLOATS = 1 << 20, /* V: 4 MB, of the last-level cache */
@@ -171,30 +170,23 @@ static void multiply(const cr_plan *plan, const winograd_shape *s, const conv_ca
     }
 }
 
-/* The same without U: the weights are transformed again for every few tiles. The next weights come from memory meanwhile. */
+/* The same without U: the weights are transformed again for every few tiles. */
 static void multiply_few(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *V, float *M,
                          const piece *at)
 {
-    const kernels *k = plan->k;
-    const int n_in = call->x->blocks;
-    const float *w = call->part->w + (ptrdiff_t)at->oc_tile * n_in * s->w_block;
-    for (int b = 0; b < n_in; b += FEW_BLOCKS) {
-        const int blocks = smaller(FEW_BLOCKS, n_in - b);
-        for (int i = 0; i < k->oc_tile / BLOCK; i++)
-            for (int t = 0; t < at->count; t += k->few_tiles) {
-                const winograd_few_task task = {
-                    .M = M + ((ptrdiff_t)i * at->count + t) * BLOCK,
-                    .M_point = s->M_point,
-                    .more = b > 0,
-                    .V = V + ((ptrdiff_t)b * s->group + at->in_V + t) * BLOCK,
-                    .V_point = s->V_point,
-                    .V_block = (ptrdiff_t)s->group * BLOCK,
-                    .w = w + b * s->w_block + i * BLOCK,
-                    .ahead = w + (b + blocks) * s->w_block + i * (blocks * s->w_block * BLOCK / k->oc_tile),
-                    .n_in = blocks,
-                };
-                k->winograd_few(&task, smaller(k->few_tiles, at->count - t));
-            }
+    const int most = plan->k->few_tiles;
+    for (int t = 0; t < at->count; t += most) {
+        const winograd_few_task task = {
+            .M = M + t * BLOCK,
+            .M_point = s->M_point,
+            .M_block = (ptrdiff_t)at->count * BLOCK,
+            .V = V + (at->in_V + t) * BLOCK,
+            .V_point = s->V_point,
+            .V_block = (ptrdiff_t)s->group * BLOCK,
+            .w = call->part->w + (ptrdiff_t)at->oc_tile * call->x->blocks * s->w_block,
+            .n_in = call->x->blocks,
+        };
+        plan->k->winograd_few(&task, smaller(most, at->count - t));
     }
 }
 
