@@ -45,10 +45,10 @@ endif
 # Products and sums become one operation: as the source has them, so that a kernel's copies for different widths round alike.
 # gcc knows only `fast`, which may go further, and does not here (tests of equal bits).
 CONTRACT := $(if $(findstring clang,$(shell $(CC) --version)),on,fast)
-KERNEL_portable := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=2 -DFEW_TILES=0
-KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6 -DFEW_TILES=4
-KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -DFEW_TILES=0 -march=x86-64-v3
-KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -DFEW_TILES=4 -march=x86-64-v4 -mprefer-vector-width=512
+KERNEL_portable := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=2
+KERNEL_neon     := -DVEC_BYTES=16 -DOC_VECS=4 -DTILE_PIXELS=6
+KERNEL_avx2     := -DVEC_BYTES=32 -DOC_VECS=2 -DTILE_PIXELS=6 -march=x86-64-v3
+KERNEL_avx512   := -DVEC_BYTES=64 -DOC_VECS=2 -DTILE_PIXELS=14 -march=x86-64-v4 -mprefer-vector-width=512
 
 SHARED_SRC  := $(addprefix cam/,command_line.c interrupt.c picture_list.c program.c progress.c) # of all programs
 HEADERS     := engine/engine.h engine/optimizer.h weights/file.h weights/weights.h $(patsubst %,cam/%.h,boxes camrun channels \

@@ -242,9 +242,7 @@ static const char *kernel_name(const cr_net *net, const cr_plan *plan, int i)
     const step *s = &plan->steps[i];
     if (net->nodes[s->node].op != CR_CONV2D)
         return "";
-    return s->forward.winograd
-               ? winograd_name(plan, &s->forward, &plan->value[s->x], plan->shape[s->last][0])
-               : "direct";
+    return s->forward.winograd ? winograd_name(&s->forward) : "direct";
 }
 
 /* What no kernel of these operations can beat here: the convolutions' operations at the peak, and the bytes of the fully

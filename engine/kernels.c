@@ -1,7 +1,7 @@
 /* kernels.c - the fast kernels, written once with the compilers' vector extensions.
  *
  * The Makefile compiles this file once per instruction set, with KERNELS=<name of the table>, VEC_BYTES=<vector size>,
- * OC_VECS and TILE_PIXELS=<register tile>, FEW_TILES=<that of winograd_few> and the flags that enable the set. A vec holds VL channels of one pixel.
+ * OC_VECS and TILE_PIXELS=<register tile> and the flags that enable the set. A vec holds VL channels of one pixel.
  *
  * The one idea of the convolution is its register tile: OC_VECS vectors of output channels times TILE_PIXELS pixels are
  * accumulated in registers over all taps and input channels; each step loads OC_VECS vectors of weights, which
@@ -15,7 +15,12 @@
 #include "vec.h"
 #include "winograd_transforms.h"
 
-enum { MOST_PIXELS = 14 };
+enum { MOST_PIXELS = 14, U_POINT = BLOCK * OC_TILE + BLOCK /* an odd number of cache lines, as in winograd.c */ };
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
 
 /* ---- convolution ---- */
 
@@ -194,166 +199,159 @@ static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t 
         transform_input(V, point, x, row, rows, cols);
 }
 
-INLINE void transform_weights(float *U, const float *w, int taps)
+/* Row i of U = G g G^T for one block of input channels; i and taps are constants in every call. ahead: the next block's
+ * weights, of which each row fetches a sixth. */
+INLINE void weights_row(float *U, const float *w, const float *ahead, int taps, int i)
 {
-    const ptrdiff_t tap = BLOCK * OC_TILE;
-    for (int ic = 0; ic < BLOCK; ic++)
+    enum { TAP = BLOCK * OC_TILE };
+    const int lines = (taps * taps * OC_TILE / BLOCK + SIDE - 1) / SIDE; /* for each input channel */
+    ahead += i * lines * BLOCK * BLOCK;
+    for (int ic = 0; ic < BLOCK; ic++) {
+        for (int line = 0; line < lines; line++, ahead += BLOCK)
+            __builtin_prefetch(ahead, 0, 2);
         for (int v = 0; v < OC_TILE; v += VL) {
             const float *at = w + ic * OC_TILE + v;
-            for (int t = 0; t < taps * taps; t++) /* more streams than the hardware follows into the next block */
-                __builtin_prefetch(at + (taps * taps + t) * tap);
-            vec half[5][SIDE]; /* [kw][row of G g] */
+            vec row[MOST_TAPS], u[SIDE];
             for (int kw = 0; kw < taps; kw++) {
-                vec g[5];
+                vec g[MOST_TAPS], column[SIDE]; /* of G g, of which one element is used and computed */
                 for (int kh = 0; kh < taps; kh++)
-                    g[kh] = load(at + (kh * taps + kw) * tap);
-                apply_G(half[kw], g, taps);
+                    g[kh] = load(at + (kh * taps + kw) * TAP);
+                apply_G(column, g, taps);
+                row[kw] = column[i];
             }
-            for (int i = 0; i < SIDE; i++) {
-                vec g[5], r[SIDE];
-                for (int kw = 0; kw < taps; kw++)
-                    g[kw] = half[kw][i];
-                apply_G(r, g, taps);
-                for (int j = 0; j < SIDE; j++)
-                    store(U + (ic * SIDE * SIDE + i * SIDE + j) * OC_TILE + v, r[j]);
-            }
+            apply_G(u, row, taps);
+            for (int j = 0; j < SIDE; j++)
+                store(U + j * U_POINT + ic * OC_TILE + v, u[j]);
         }
-}
-
-static void winograd_weights(float *U, const float *w, int taps)
-{
-    if (taps == 3)
-        transform_weights(U, w, 3);
-    else
-        transform_weights(U, w, 5);
-}
-
-INLINE void add_to(float *M, vec sum, bool more)
-{
-    if (more)
-        sum += load(M);
-    store(M, sum);
-}
-
-/* P tiles x OC_TILE channels of one point; P is a constant in every call. One long chain of additions loses more to
- * rounding than the sum of short ones, and the output's transform magnifies it: so one block of channels at a time. */
-INLINE void products_tile(float *M, const float *V, const float *ahead, const float *U, const winograd_products *task, int P)
-{
-    for (int b = 0; b < task->n_in; b++, V += task->V_block, ahead += task->V_block) {
-        vec acc[MOST_PIXELS][OC_VECS];
-        for (int v = 0; v < OC_VECS; v++)
-            for (int p = 0; p < P; p++)
-                acc[p][v] = (vec){0};
-        for (int ic = 0; ic < BLOCK; ic++, U += SIDE * SIDE * OC_TILE) {
-            __builtin_prefetch(ahead + ic * BLOCK);
-            vec weight[OC_VECS];
-            for (int v = 0; v < OC_VECS; v++)
-                weight[v] = load(U + v * VL);
-            for (int p = 0; p < P; p++)
-                for (int v = 0; v < OC_VECS; v++)
-                    acc[p][v] += weight[v] * V[p * BLOCK + ic];
-        }
-        for (int v = 0; v < OC_VECS; v++)
-            for (int p = 0; p < P; p++)
-                add_to(M + v * VL / BLOCK * task->M_block + p * BLOCK + v * VL % BLOCK, acc[p][v], b || task->more);
     }
 }
 
-#define PRODUCTS_CASE(P)                                              \
-    case P:                                                           \
-        if (P <= TILE_PIXELS)                                         \
-            products_tile(M, V, V + task->V_point, U, task, P);       \
+INLINE void weights_any_row(float *U, const float *w, const float *ahead, int taps, int i)
+{
+    switch (i) {
+    case 0:
+        weights_row(U, w, ahead, taps, 0);
+        break;
+    case 1:
+        weights_row(U, w, ahead, taps, 1);
+        break;
+    case 2:
+        weights_row(U, w, ahead, taps, 2);
+        break;
+    case 3:
+        weights_row(U, w, ahead, taps, 3);
+        break;
+    case 4:
+        weights_row(U, w, ahead, taps, 4);
+        break;
+    default:
+        weights_row(U, w, ahead, taps, 5);
+    }
+}
+
+/* Q points of P tiles and OC_TILE channels; Q and P are constants in every call. One long chain of additions loses more to
+ * rounding than the sum of short ones, and the output's transform magnifies it: so one block of input channels at a time. */
+INLINE void products_tile(const winograd_products *task, float *M, const float *V, const float *U, bool more, int Q, int P)
+{
+    const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
+    vec acc[MOST_PIXELS][OC_VECS];
+    for (int q = 0; q < Q; q++)
+        for (int p = 0; p < P; p++) {
+            if (Q > 1)
+                __builtin_prefetch(V + (Q + q) * V_point + p * BLOCK);
+            for (int v = 0; v < OC_VECS; v++)
+                acc[q * P + p][v] = (vec){0};
+        }
+    for (int ic = 0; ic < BLOCK; ic++) {
+        if (Q == 1) { /* and M, which many tiles push out of the first-level cache */
+            __builtin_prefetch(V + V_point + ic * BLOCK);
+            for (int v = 0; v < OC_TILE; v += BLOCK)
+                __builtin_prefetch(M + v / BLOCK * M_block + ic * BLOCK, 1);
+        }
+        for (int q = 0; q < Q; q++) {
+            vec weight[OC_VECS];
+            for (int v = 0; v < OC_VECS; v++)
+                weight[v] = load(U + q * U_POINT + ic * OC_TILE + v * VL);
+            for (int p = 0; p < P; p++)
+                for (int v = 0; v < OC_VECS; v++)
+                    acc[q * P + p][v] += weight[v] * V[q * V_point + p * BLOCK + ic];
+        }
+    }
+    for (int q = 0; q < Q; q++)
+        for (int p = 0; p < P; p++)
+            for (int v = 0; v < OC_VECS; v++) {
+                float *to = M + q * M_point + v * VL / BLOCK * M_block + p * BLOCK + v * VL % BLOCK;
+                vec sum = acc[q * P + p][v];
+                if (more)
+                    sum += load(to);
+                store(to, sum);
+            }
+}
+
+/* A row of points of few tiles: as many points at once as there are registers for. */
+INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, bool more, int P)
+{
+    const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2;
+    for (int j = 0; j < SIDE; j += Q)
+        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, more, Q, P);
+}
+
+#define ROW_CASE(P)                               \
+    case P:                                       \
+        if (2 * P <= TILE_PIXELS)                 \
+            products_row(task, M, V, U, more, P); \
+        break;
+#define POINT_CASE(P)                                 \
+    case P:                                           \
+        if (P <= TILE_PIXELS)                         \
+            products_tile(task, M, V, U, more, 1, P); \
         break;
 
-static void winograd_multiply(const winograd_products *task)
+/* One point of all tiles. */
+INLINE void products_point(const winograd_products *task, float *M, const float *V, const float *U, bool more)
 {
     const int passes = (task->tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = task->tiles / passes;
     const int wide = task->tiles % passes; /* so many are one tile wider */
-    for (int point = 0; point < SIDE * SIDE; point++) {
-        const float *V = task->V + point * task->V_point, *U = task->U + point * OC_TILE;
-        float *M = task->M + point * task->M_point;
-        for (int i = 0; i < passes; i++) {
-            const int width = narrow + (i < wide);
-            switch (width) {
-                PRODUCTS_CASE(1) PRODUCTS_CASE(2) PRODUCTS_CASE(3) PRODUCTS_CASE(4) PRODUCTS_CASE(5) PRODUCTS_CASE(6)
-                PRODUCTS_CASE(7) PRODUCTS_CASE(8) PRODUCTS_CASE(9) PRODUCTS_CASE(10) PRODUCTS_CASE(11) PRODUCTS_CASE(12)
-                PRODUCTS_CASE(13) PRODUCTS_CASE(14)
-            }
-            V += width * BLOCK;
-            M += width * BLOCK;
+    for (int i = 0; i < passes; i++) {
+        const int width = narrow + (i < wide);
+        switch (width) {
+            POINT_CASE(1) POINT_CASE(2) POINT_CASE(3) POINT_CASE(4) POINT_CASE(5) POINT_CASE(6) POINT_CASE(7) POINT_CASE(8)
+            POINT_CASE(9) POINT_CASE(10) POINT_CASE(11) POINT_CASE(12) POINT_CASE(13) POINT_CASE(14)
         }
+        V += width * BLOCK;
+        M += width * BLOCK;
     }
 }
 
-#if FEW_TILES
-
-/* Row i of G g for a 3x3 kernel g whose taps lie `tap` floats apart. */
-INLINE void row_of_G(vec r[3], const float *g, ptrdiff_t tap, int i)
+/* A row of points. A function of its own: else constants of the weights' transform take registers from the sums. */
+__attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
+                                               bool more)
 {
-    for (int kw = 0; kw < 3; kw++) {
-        const float *column = g + kw * tap;
-        if (i == 0 || i == 5) {
-            r[kw] = load(column + (i == 0 ? 0 : 6) * tap);
-        } else {
-            const vec even = load(column) + (i < 3 ? 0.5f : 2.0f) * load(column + 6 * tap);
-            const float p = i < 3 ? ROOT_HALF : ROOT_TWO;
-            r[kw] = even + (i % 2 ? p : -p) * load(column + 3 * tap);
-        }
-    }
-}
-
-/* Row i of the points of `tiles` tiles, VL output channels at w and one block of input channels; i and tiles are constants in
- * every call. ahead: what to fetch meanwhile, three lines for every two of a pair of rows. */
-INLINE void few_tiles_row(float *M, ptrdiff_t M_point, const float *V, ptrdiff_t V_point, const float *w, const float *ahead,
-                          bool more, int i, int tiles)
-{
-    vec acc[SIDE][FEW_TILES];
-    for (int j = 0; j < SIDE; j++)
-        for (int t = 0; t < tiles; t++)
-            acc[j][t] = (vec){0};
-    for (int ic = 0; ic < BLOCK; ic++) {
-        __builtin_prefetch(ahead + (3 * ic + i % 2 * 2) * BLOCK);
-        if (i % 2 == 0)
-            __builtin_prefetch(ahead + (3 * ic + 1) * BLOCK);
-        vec r[5], u[SIDE];
-        row_of_G(r, w + ic * OC_TILE, BLOCK * OC_TILE, i);
-        apply_G(u, r, 3);
+    if (2 * task->tiles > TILE_PIXELS)
         for (int j = 0; j < SIDE; j++)
-            for (int t = 0; t < tiles; t++)
-                acc[j][t] += u[j] * V[j * V_point + t * BLOCK + ic];
-    }
-    M += i * SIDE * M_point;
-    for (int j = 0; j < SIDE; j++)
-        for (int t = 0; t < tiles; t++)
-            add_to(M + j * M_point + t * BLOCK, acc[j][t], more);
-}
-
-INLINE void few_tiles(const winograd_few_task *task, int tiles)
-{
-    const ptrdiff_t M_point = task->M_point, V_point = task->V_point, w_block = 9 * BLOCK * OC_TILE;
-    for (int b = 0; b < task->n_in; b++)
-        for (int v = 0; v < OC_TILE; v += VL) {
-            float *M = task->M + v / BLOCK * task->M_block + v % BLOCK;
-            const float *V = task->V + b * task->V_block, *w = task->w + b * w_block + v;
-            const float *ahead = w - v + w_block + v * 9 * BLOCK;
-#define ROW(i) few_tiles_row(M, M_point, V + (i) * SIDE * V_point, V_point, w, ahead + (i) / 2 * 3 * BLOCK * BLOCK, b > 0, i, tiles)
-            ROW(0), ROW(1), ROW(2), ROW(3), ROW(4), ROW(5);
-#undef ROW
+            products_point(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, more);
+    else
+        switch (task->tiles) {
+            ROW_CASE(1) ROW_CASE(2) ROW_CASE(3) ROW_CASE(4) ROW_CASE(5) ROW_CASE(6) ROW_CASE(7)
         }
 }
 
-static void winograd_few(const winograd_few_task *task, int tiles)
+/* A row of points and a block of input channels at a time: their U, made when it is needed, never leaves the first-level
+ * cache. */
+static void winograd_multiply(const winograd_products *task)
 {
-    if (tiles == FEW_TILES) {
-        few_tiles(task, FEW_TILES);
-        return;
-    }
-    winograd_few_task one = *task;
-    for (int t = 0; t < tiles; t++, one.M += BLOCK, one.V += BLOCK)
-        few_tiles(&one, 1);
+    float U[SIDE * U_POINT] __attribute__((aligned(64)));
+    const ptrdiff_t w_block = task->taps * task->taps * BLOCK * OC_TILE;
+    for (int b = 0; b < task->n_in; b++)
+        for (int i = 0; i < SIDE; i++) {
+            const float *w = task->w + b * w_block;
+            if (task->taps == 3)
+                weights_any_row(U, w, w + w_block, 3, i);
+            else
+                weights_any_row(U, w, w + w_block, 5, i);
+            products(task, task->M + i * SIDE * task->M_point, task->V + i * SIDE * task->V_point + b * task->V_block, U, b > 0);
+        }
 }
-
-#endif
 
 INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
                              int cols, int m)
@@ -539,11 +537,6 @@ INLINE void maxpool_window(float *y, uint8_t *argmax, const float *x, ptrdiff_t 
     }
 }
 
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 /* First tap inside the picture, and the first behind it, of a window that starts at `start`. */
 static int first_tap(int start, int dilation)
 {
@@ -579,13 +572,8 @@ const kernels KERNELS = {
     .oc_tile = OC_TILE,
     .conv = conv,
     .winograd_input = winograd_input,
-    .winograd_weights = winograd_weights,
     .winograd_multiply = winograd_multiply,
     .winograd_output = winograd_output,
-#if FEW_TILES
-    .few_tiles = FEW_TILES,
-    .winograd_few = winograd_few,
-#endif
     .linear = linear,
     .linear_backward = linear_backward,
     .relu = relu_rows,

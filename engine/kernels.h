@@ -57,26 +57,15 @@ typedef struct winograd_output_task {
     bool relu;
 } winograd_output_task;
 
-/* oc_tile output channels of all points, and some of the input channels. */
+/* oc_tile output channels of all points. */
 typedef struct winograd_products {
     float *M;                   /* (points, oc_tile/16, tiles, 16) */
     ptrdiff_t M_point, M_block; /* steps between points and channel blocks */
-    bool more;                  /* adds to what M holds */
     const float *V;             /* (points, n_in, tiles, 16) */
     ptrdiff_t V_point, V_block;
-    const float *U;             /* (16 n_in, points, oc_tile) */
-    int n_in, tiles;
+    const float *w;             /* packed: (n_in, taps * taps, 16, oc_tile) */
+    int taps, n_in, tiles;
 } winograd_products;
-
-/* oc_tile output channels of all points. */
-typedef struct winograd_few_task {
-    float *M;                   /* (points, oc_tile/16, tiles, 16) */
-    ptrdiff_t M_point, M_block; /* steps between points and channel blocks */
-    const float *V;             /* (points, n_in, tiles, 16) */
-    ptrdiff_t V_point, V_block;
-    const float *w; /* packed */
-    int n_in;       /* channel blocks */
-} winograd_few_task;
 
 typedef struct kernels {
     const char *name;
@@ -90,18 +79,11 @@ typedef struct kernels {
      * counts as zeros and the rest of a tile is not written. */
     /* V[p] = (B^T d B)[p] of the 6x6 patch at x */
     void (*winograd_input)(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols);
-    /* U[ic][p][oc] = (G g G^T)[p] of one block of packed weights w (r * r, BLOCK, oc_tile) */
-    void (*winograd_weights)(float *U, const float *w, int r);
-    /* M[p][t][oc] = sum_ic V[p][t][ic] U[ic][p][oc] for all points p: a 1x1 convolution each */
+    /* M[p][t][oc] = sum_ic V[p][t][ic] (G g G^T)[p] of the kernel g of oc and ic, for all points p */
     void (*winograd_multiply)(const winograd_products *task);
     /* y = epilogue( A^T M A + bias ); add: the tile's place in what is added, or NULL */
     void (*winograd_output)(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
                             int cols, int m);
-
-    /* M[p][t] = sum_ic (G g G^T)[p] V[p][t] of 3x3 kernels g, for so few tiles (at most few_tiles) that the weights are best
-     * transformed in registers. Where those do not suffice, few_tiles is 0 and there is no such kernel. */
-    int few_tiles;
-    void (*winograd_few)(const winograd_few_task *task, int tiles);
 
     /* y[n][o] = relu?( bias[o] + sum_i x[n][i] * w[o][i] ) for n < N, o0 <= o < o1; w (O,I) row-major, any alignment; images
      * of y and x lie y_image and x_image apart */

@@ -60,7 +60,7 @@ typedef struct conv_call {
 
 /* winograd.c: runs a part whose `winograd` is set, in so many floats of scratch. */
 /* "F(4x4,3x3)", and how many multiply-adds it makes, for the benchmark. */
-const char *winograd_name(const cr_plan *plan, const conv_part *part, const tensor *x, int OC);
+const char *winograd_name(const conv_part *part);
 int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC);
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N);
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);

@@ -4,28 +4,26 @@
  * The output is cut into m x m tiles; tiles of all images and rows form one list. Threads share out tiles and output
  * channels as a grid: each has a range of both, and works on it without waiting for the others. For a group of its tiles:
  *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
- *   2. for each tile of output channels and chunk of tiles, 64 input channels at a time, it transforms the weights,
- *      U (64, points, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a
- *      register tile like that of direct convolutions; then it transforms M to output pixels.
+ *   2. for each tile of output channels and chunk of tiles, 16 input channels and a row of 6 points at a time, the kernel
+ *      transforms the weights, U (6 points, 16, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution
+ *      per point, by a register tile like that of direct convolutions; then M is transformed to output pixels.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
  * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
  * convolution uses: stored, those of a 3x3 kernel would be four times as many bytes, and reading those from memory takes
- * longer than making them again. U and M are sized to stay in a core's second-level cache. Each sum runs over the same
+ * longer than making them again. U stays in a core's first-level cache and M in its second. Each sum runs over the same
  * terms in the same order for any number of threads and any batch. */
 #include <string.h>
 
 #include "ops.h"
 
 enum {
-    FEW_TILES = 8,          /* of all images: weights are transformed in registers, which gives the same bits */
-    CHUNK_BLOCKS = 4,       /* input-channel blocks in U: 295 KB */
     CHUNK_TILES = 98,       /* tiles in M: 450 KB */
     GROUP_FLOATS = 1 << 20, /* V: 4 MB, of the last-level cache */
     /* What the work on 16 input channels costs a core, in ns, to choose the grid: */
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
-    WEIGHTS_COST = 850, /* one tile of output channels: its weights */
+    WEIGHTS_COST = 450, /* one tile of output channels: its weights */
 };
 
 typedef struct winograd_shape {
@@ -34,10 +32,9 @@ typedef struct winograd_shape {
     int tile_parts, oc_parts;        /* the grid of threads */
     int oc_tiles;                    /* tiles of output channels */
     int group, chunk;                /* tiles in V, tiles in M */
-    bool few;                        /* no U: the kernel for few tiles runs */
     ptrdiff_t V_point, M_point;      /* floats from one point to the next */
     ptrdiff_t w_block;               /* from 16 input channels' packed weights to the next 16's */
-    ptrdiff_t V, U, M;               /* floats of each, for one thread */
+    ptrdiff_t V, M;                  /* floats of each, for one thread */
 } winograd_shape;
 
 /* Points lie an odd number of cache lines apart: at a power of two, all of them would fall into the same few sets of the
@@ -73,7 +70,6 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.tiles = N * s.tile_rows * s.tile_cols;
     s.oc_tiles = largest_part(OC, oc_tile);
     choose_grid(&s, plan->threads);
-    s.few = plan->k->few_tiles > 0 && s.taps == 3 && s.tiles <= FEW_TILES;
     const int tiles = largest_part(s.tiles, s.tile_parts);
     s.chunk = largest_part(tiles, largest_part(tiles, CHUNK_TILES));
     const int chunks_in_group = GROUP_FLOATS / (WINOGRAD_POINTS * x->blocks * BLOCK * s.chunk);
@@ -82,16 +78,13 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.M_point = odd_lines((ptrdiff_t)s.chunk * oc_tile);
     s.w_block = (ptrdiff_t)s.taps * s.taps * BLOCK * oc_tile;
     s.V = WINOGRAD_POINTS * s.V_point;
-    s.U = s.few ? 0 : (ptrdiff_t)WINOGRAD_POINTS * CHUNK_BLOCKS * BLOCK * oc_tile;
     s.M = WINOGRAD_POINTS * s.M_point;
     return s;
 }
 
-const char *winograd_name(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
+const char *winograd_name(const conv_part *part)
 {
-    if (part->taps[0] == 5)
-        return "F(2x2,5x5)";
-    return shape_of(plan, part, x, OC, plan->N).few ? "F(4x4,3x3), few tiles" : "F(4x4,3x3)";
+    return part->taps[0] == 5 ? "F(2x2,5x5)" : "F(4x4,3x3)";
 }
 
 int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
@@ -102,7 +95,7 @@ int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const winograd_shape s = shape_of(plan, part, x, OC, N);
-    return (size_t)(s.tile_parts * s.oc_parts * (s.V + s.U + s.M));
+    return (size_t)(s.tile_parts * s.oc_parts * (s.V + s.M));
 }
 
 /* ---- which tile a number stands for ---- */
@@ -142,54 +135,6 @@ typedef struct piece {
     int in_V;         /* where in V the first one lies */
 } piece;
 
-/* M = sum over input channels of U V */
-static void multiply(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *V, float *U, float *M,
-                     const piece *at)
-{
-    const kernels *k = plan->k;
-    const int n_in = call->x->blocks;
-    const ptrdiff_t U_block = (ptrdiff_t)WINOGRAD_POINTS * BLOCK * k->oc_tile;
-    const float *w = call->part->w + (ptrdiff_t)at->oc_tile * n_in * s->w_block;
-    for (int b = 0; b < n_in; b += CHUNK_BLOCKS) {
-        const int blocks = smaller(CHUNK_BLOCKS, n_in - b);
-        for (int i = 0; i < blocks; i++)
-            k->winograd_weights(U + i * U_block, w + (b + i) * s->w_block, s->taps);
-        const winograd_products task = {
-            .M = M,
-            .M_point = s->M_point,
-            .M_block = (ptrdiff_t)at->count * BLOCK,
-            .more = b > 0,
-            .V = V + ((ptrdiff_t)b * s->group + at->in_V) * BLOCK,
-            .V_point = s->V_point,
-            .V_block = (ptrdiff_t)s->group * BLOCK,
-            .U = U,
-            .n_in = blocks,
-            .tiles = at->count,
-        };
-        k->winograd_multiply(&task);
-    }
-}
-
-/* The same without U: the weights are transformed again for every few tiles. */
-static void multiply_few(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *V, float *M,
-                         const piece *at)
-{
-    const int most = plan->k->few_tiles;
-    for (int t = 0; t < at->count; t += most) {
-        const winograd_few_task task = {
-            .M = M + t * BLOCK,
-            .M_point = s->M_point,
-            .M_block = (ptrdiff_t)at->count * BLOCK,
-            .V = V + (at->in_V + t) * BLOCK,
-            .V_point = s->V_point,
-            .V_block = (ptrdiff_t)s->group * BLOCK,
-            .w = call->part->w + (ptrdiff_t)at->oc_tile * call->x->blocks * s->w_block,
-            .n_in = call->x->blocks,
-        };
-        plan->k->winograd_few(&task, smaller(most, at->count - t));
-    }
-}
-
 /* y = epilogue( A^T M A ) */
 static void write_output(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *M, const piece *at)
 {
@@ -220,7 +165,7 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 
 #pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < s.tile_parts * s.oc_parts; i++) {
-        float *V = scratch + i * (s.V + s.U + s.M), *U = V + s.V, *M = U + s.U;
+        float *V = scratch + i * (s.V + s.M), *M = V + s.V;
         const int tile_part = i / s.oc_parts, oc_part = i % s.oc_parts;
         const int last = part_start(s.tiles, s.tile_parts, tile_part + 1);
         const int oc_first = part_start(s.oc_tiles, s.oc_parts, oc_part);
@@ -232,10 +177,19 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
             for (int oc = oc_first; oc < oc_last; oc++)
                 for (int first = 0; first < tiles; first += s.chunk) {
                     const piece at = {oc, group + first, smaller(s.chunk, tiles - first), first};
-                    if (s.few)
-                        multiply_few(plan, &s, call, V, M, &at);
-                    else
-                        multiply(plan, &s, call, V, U, M, &at);
+                    const winograd_products task = {
+                        .M = M,
+                        .M_point = s.M_point,
+                        .M_block = (ptrdiff_t)at.count * BLOCK,
+                        .V = V + at.in_V * BLOCK,
+                        .V_point = s.V_point,
+                        .V_block = (ptrdiff_t)s.group * BLOCK,
+                        .w = call->part->w + (ptrdiff_t)oc * call->x->blocks * s.w_block,
+                        .taps = s.taps,
+                        .n_in = call->x->blocks,
+                        .tiles = at.count,
+                    };
+                    plan->k->winograd_multiply(&task);
                     write_output(plan, &s, call, M, &at);
                 }
         }
