@@ -30,11 +30,13 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
                       const float *add, int oc0, int R, int P, ptrdiff_t col)
 {
     vec acc[MOST_PIXELS][OC_VECS];
-    for (int v = 0; v < OC_VECS; v++) {
-        vec bias = task->bias ? load(task->bias + oc0 + v * VL) : (vec){0};
+    for (int v = 0; v < OC_VECS; v++)
         for (int p = 0; p < R * P; p++)
-            acc[p][v] = bias;
-    }
+            acc[p][v] = (vec){0};
+    if (task->bias)
+        for (int v = 0; v < OC_VECS; v++)
+            for (int p = 0; p < R * P; p++)
+                acc[p][v] = load(task->bias + oc0 + v * VL);
 
     for (int block = 0; block < task->n_in; block++, x += task->x.block)
         for (int t = 0; t < task->n_taps; t++) {
@@ -53,20 +55,28 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
             }
         }
 
-    for (int v = 0; v < OC_VECS; v++) {
-        int channel = oc0 + v * VL, block = channel / BLOCK, lane = channel % BLOCK;
-        if (block >= task->out_blocks)
-            break;
-        for (int r = 0; r < R; r++)
-            for (int p = 0; p < P; p++) {
-                vec sum = acc[r * P + p][v];
-                if (add)
-                    sum += load(add + block * task->add.block + r * task->add.row + p * task->add.col + lane);
-                if (task->relu)
-                    sum = relu_vec(sum);
-                store(y + block * task->y.block + r * task->y.row + p * task->y.col + lane, sum);
-            }
+    /* Three loops, each so short that compilers unroll it and keep acc in registers. */
+    const ptrdiff_t y_block = task->y.block, y_row = task->y.row, y_col = task->y.col;
+    const int vecs = (task->out_blocks * BLOCK - oc0) / VL; /* fewer than OC_VECS behind the last channel */
+    y += oc0 / BLOCK * y_block;
+    if (add) {
+        const ptrdiff_t add_block = task->add.block, add_row = task->add.row, add_col = task->add.col;
+        add += oc0 / BLOCK * add_block;
+        for (int v = 0; v < OC_VECS; v++)
+            if (v < vecs)
+                for (int r = 0; r < R; r++)
+                    for (int p = 0; p < P; p++)
+                        acc[r * P + p][v] += load(add + v * VL / BLOCK * add_block + r * add_row + p * add_col + v * VL % BLOCK);
     }
+    if (task->relu)
+        for (int v = 0; v < OC_VECS; v++)
+            for (int p = 0; p < R * P; p++)
+                acc[p][v] = relu_vec(acc[p][v]);
+    for (int v = 0; v < OC_VECS; v++)
+        if (v < vecs)
+            for (int r = 0; r < R; r++)
+                for (int p = 0; p < P; p++)
+                    store(y + v * VL / BLOCK * y_block + r * y_row + p * y_col + v * VL % BLOCK, acc[r * P + p][v]);
 }
 
 #define TILE_CASE(R, P)                                   \
