@@ -8,7 +8,7 @@
 #include "map.h"
 
 enum {
-    MOST_IMAGES = 8,          /* in a worker's batch; more are not faster */
+    MOST_IMAGES = 16,         /* in a worker's batch; 24 are not faster */
     BATCH_FLOATS = 1 << 24,   /* of all workers' values at the start, 64 MB */
 };
 
