@@ -404,12 +404,12 @@ def test_methods_with_scores_tell_their_time(run, run_json, files):
 
 def test_progress_over_channels_is_for_terminals(files, tmp_path):
     ours, theirs = pty.openpty()
-    done = subprocess.run([CAMRUN, "--weights", files("net.bin"), files("photo.png"), "--method", "scorecam"],
+    done = subprocess.run([CAMRUN, "--weights", files("net.bin"), files("photo.png"), "--method", "scorecam", "--threads", "2"],
                           cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, check=True)
     os.close(theirs)
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert "16 of 64 channels" in shown and shown.endswith("\r\x1b[K") and b"channels 0" not in done.stdout
+    assert "32 of 64 channels" in shown and shown.endswith("\r\x1b[K") and b"channels 0" not in done.stdout
 
 
 def test_finercam_tells_classes_apart(run, files, tmp_path):
