@@ -116,8 +116,10 @@ static void scorecam(double *w, const cr_evidence *e)
     double most = -INFINITY, all = 0;
     for (int k = 0; k < e->c; k++)
         most = fmax(most, (double)e->masked[k]);
-    for (int k = 0; k < e->c; k++)
-        all += w[k] = exp((double)e->masked[k] - most);
+    for (int k = 0; k < e->c; k++) {
+        w[k] = exp((double)e->masked[k] - most);
+        all += w[k];
+    }
     for (int k = 0; k < e->c; k++)
         w[k] /= all;
 }

@@ -15,7 +15,11 @@
 #include "vec.h"
 #include "winograd_transforms.h"
 
-enum { MOST_PIXELS = 14, U_POINT = BLOCK * OC_TILE + BLOCK /* an odd number of cache lines, as in winograd.c */ };
+enum {
+    MOST_PIXELS = 14,
+    U_POINT = BLOCK * OC_TILE + BLOCK, /* an odd number of cache lines, as in winograd.c */
+    AHEAD = OC_TILE / 4,               /* lines fetched for each of the 36 points: together a block of a 3x3 kernel's weights */
+};
 
 static int smaller(int a, int b)
 {
@@ -209,16 +213,11 @@ static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t 
         transform_input(V, point, x, row, rows, cols);
 }
 
-/* Row i of U = G g G^T for one block of input channels; i and taps are constants in every call. ahead: the next block's
- * weights, of which each row fetches a sixth. */
-INLINE void weights_row(float *U, const float *w, const float *ahead, int taps, int i)
+/* Row i of U = G g G^T for one block of input channels; i and taps are constants in every call. */
+INLINE void weights_row(float *U, const float *w, int taps, int i)
 {
     enum { TAP = BLOCK * OC_TILE };
-    const int lines = (taps * taps * OC_TILE / BLOCK + SIDE - 1) / SIDE; /* for each input channel */
-    ahead += i * lines * BLOCK * BLOCK;
-    for (int ic = 0; ic < BLOCK; ic++) {
-        for (int line = 0; line < lines; line++, ahead += BLOCK)
-            __builtin_prefetch(ahead, 0, 2);
+    for (int ic = 0; ic < BLOCK; ic++)
         for (int v = 0; v < OC_TILE; v += VL) {
             const float *at = w + ic * OC_TILE + v;
             vec row[MOST_TAPS], u[SIDE];
@@ -233,35 +232,25 @@ INLINE void weights_row(float *U, const float *w, const float *ahead, int taps, 
             for (int j = 0; j < SIDE; j++)
                 store(U + j * U_POINT + ic * OC_TILE + v, u[j]);
         }
-    }
 }
 
-INLINE void weights_any_row(float *U, const float *w, const float *ahead, int taps, int i)
+#define WEIGHTS_CASE(i)              \
+    case i:                          \
+        weights_row(U, w, taps, i);  \
+        break;
+
+INLINE void weights_any_row(float *U, const float *w, int taps, int i)
 {
     switch (i) {
-    case 0:
-        weights_row(U, w, ahead, taps, 0);
-        break;
-    case 1:
-        weights_row(U, w, ahead, taps, 1);
-        break;
-    case 2:
-        weights_row(U, w, ahead, taps, 2);
-        break;
-    case 3:
-        weights_row(U, w, ahead, taps, 3);
-        break;
-    case 4:
-        weights_row(U, w, ahead, taps, 4);
-        break;
-    default:
-        weights_row(U, w, ahead, taps, 5);
+        WEIGHTS_CASE(0) WEIGHTS_CASE(1) WEIGHTS_CASE(2) WEIGHTS_CASE(3) WEIGHTS_CASE(4) WEIGHTS_CASE(5)
     }
 }
 
 /* Q points of P tiles and OC_TILE channels; Q and P are constants in every call. One long chain of additions loses more to
- * rounding than the sum of short ones, and the output's transform magnifies it: so one block of input channels at a time. */
-INLINE void products_tile(const winograd_products *task, float *M, const float *V, const float *U, bool more, int Q, int P)
+ * rounding than the sum of short ones, and the output's transform magnifies it: so one block of input channels at a time.
+ * ahead: what to fetch meanwhile, AHEAD lines for each point. */
+INLINE void products_tile(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
+                          bool more, int Q, int P)
 {
     const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
     vec acc[MOST_PIXELS][OC_VECS];
@@ -273,6 +262,9 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
                 acc[q * P + p][v] = (vec){0};
         }
     for (int ic = 0; ic < BLOCK; ic++) {
+        if (ic % (BLOCK / AHEAD) == 0)
+            for (int q = 0; q < Q; q++, ahead += BLOCK)
+                __builtin_prefetch(ahead, 0, 2);
         if (Q == 1) { /* and M, which many tiles push out of the first-level cache */
             __builtin_prefetch(V + V_point + ic * BLOCK);
             for (int v = 0; v < OC_TILE; v += BLOCK)
@@ -299,26 +291,29 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
 }
 
 /* A row of points of few tiles: as many points at once as there are registers for. */
-INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, bool more, int P)
+INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
+                         bool more, int P)
 {
     const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2;
     for (int j = 0; j < SIDE; j += Q)
-        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, more, Q, P);
+        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, Q,
+                      P);
 }
 
-#define ROW_CASE(P)                               \
-    case P:                                       \
-        if (2 * P <= TILE_PIXELS)                 \
-            products_row(task, M, V, U, more, P); \
+#define ROW_CASE(P)                                      \
+    case P:                                              \
+        if (2 * P <= TILE_PIXELS)                        \
+            products_row(task, M, V, U, ahead, more, P); \
         break;
-#define POINT_CASE(P)                                 \
-    case P:                                           \
-        if (P <= TILE_PIXELS)                         \
-            products_tile(task, M, V, U, more, 1, P); \
+#define POINT_CASE(P)                                        \
+    case P:                                                  \
+        if (P <= TILE_PIXELS)                                \
+            products_tile(task, M, V, U, ahead, more, 1, P); \
         break;
 
 /* One point of all tiles. */
-INLINE void products_point(const winograd_products *task, float *M, const float *V, const float *U, bool more)
+INLINE void products_point(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
+                           bool more)
 {
     const int passes = (task->tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = task->tiles / passes;
     const int wide = task->tiles % passes; /* so many are one tile wider */
@@ -335,11 +330,11 @@ INLINE void products_point(const winograd_products *task, float *M, const float 
 
 /* A row of points. A function of its own: else constants of the weights' transform take registers from the sums. */
 __attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
-                                               bool more)
+                                               const float *ahead, bool more)
 {
     if (2 * task->tiles > TILE_PIXELS)
         for (int j = 0; j < SIDE; j++)
-            products_point(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, more);
+            products_point(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more);
     else
         switch (task->tiles) {
             ROW_CASE(1) ROW_CASE(2) ROW_CASE(3) ROW_CASE(4) ROW_CASE(5) ROW_CASE(6) ROW_CASE(7)
@@ -356,10 +351,12 @@ static void winograd_multiply(const winograd_products *task)
         for (int i = 0; i < SIDE; i++) {
             const float *w = task->w + b * w_block;
             if (task->taps == 3)
-                weights_any_row(U, w, w + w_block, 3, i);
+                weights_any_row(U, w, 3, i);
             else
-                weights_any_row(U, w, w + w_block, 5, i);
-            products(task, task->M + i * SIDE * task->M_point, task->V + i * SIDE * task->V_point + b * task->V_block, U, b > 0);
+                weights_any_row(U, w, 5, i);
+            /* The weights of the block after the next come from memory while this one's products keep the core busy. */
+            products(task, task->M + i * SIDE * task->M_point, task->V + i * SIDE * task->V_point + b * task->V_block, U,
+                     w + 2 * w_block + i * SIDE * AHEAD * BLOCK, b > 0);
         }
 }
 
