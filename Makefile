@@ -82,8 +82,10 @@ define compile_kernels
 	    -DKERNELS_NAME='"$*"' $(KERNEL_$*) -c -o $@ $<
 endef
 
-$(PROGRAMS): %: $(BUILD)/%
-	@cp $< $@
+# Looked at each time: another choice of options may have left it.
+$(PROGRAMS): %: $(BUILD)/% FORCE
+	@cmp -s $< $@ || cp $< $@
+FORCE:
 $(BUILD)/camrun: $(CAMRUN_OBJ)
 $(BUILD)/camtrain: $(BUILD)/cam/train/main.o $(TRAIN_OBJ)
 $(BUILD)/camscenes: $(BUILD)/cam/scenes/main.o $(SCENES_OBJ)

@@ -30,6 +30,17 @@ static double sum(const float *x, size_t pixels)
 }
 
 /* max(x, 0), but NaN where x is. */
+/* Not fmax() and fmin(): gcc 12 for AArch64 fails at loops of them. */
+static double larger(double a, double b)
+{
+    return b > a ? b : a;
+}
+
+static double smaller(double a, double b)
+{
+    return b < a ? b : a;
+}
+
 static double positive(double x)
 {
     return x <= 0 ? 0 : x;
@@ -115,7 +126,7 @@ static void scorecam(double *w, const cr_evidence *e)
 {
     double most = -INFINITY, all = 0;
     for (int k = 0; k < e->c; k++)
-        most = fmax(most, (double)e->masked[k]);
+        most = larger(most, (double)e->masked[k]);
     for (int k = 0; k < e->c; k++) {
         w[k] = exp((double)e->masked[k] - most);
         all += w[k];
@@ -207,8 +218,8 @@ static void fullgrad(double *term, const cr_evidence *e, int k)
     double least = INFINITY, most = -INFINITY;
     for (size_t p = 0; p < pixels_of(e); p++) {
         term[p] = fabs((double)g[p] * (double)(a ? a[p] : e->bias[k]));
-        least = fmin(least, term[p]);
-        most = fmax(most, term[p]);
+        least = smaller(least, term[p]);
+        most = larger(most, term[p]);
     }
     for (size_t p = 0; p < pixels_of(e); p++)
         term[p] = (term[p] - least) / (1e-7 + (most - least));
@@ -244,7 +255,7 @@ static void finer_score(float *dz, const float *z, int classes, int c)
     int rivals[RIVALS], n = find_rivals(rivals, z, classes, c);
     double most = (double)z[0], all = 0, N = 0, P = 0;
     for (int j = 1; j < classes; j++)
-        most = fmax(most, (double)z[j]);
+        most = larger(most, (double)z[j]);
     for (int j = 0; j < classes; j++)
         all += exp((double)z[j] - most);
     for (int i = 0; i < n; i++) {
