@@ -29,7 +29,6 @@ static double sum(const float *x, size_t pixels)
     return total;
 }
 
-/* max(x, 0), but NaN where x is. */
 /* Not fmax() and fmin(): gcc 12 for AArch64 fails at loops of them. */
 static double larger(double a, double b)
 {
@@ -41,6 +40,7 @@ static double smaller(double a, double b)
     return b < a ? b : a;
 }
 
+/* max(x, 0), but NaN where x is. */
 static double positive(double x)
 {
     return x <= 0 ? 0 : x;
