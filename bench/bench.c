@@ -136,14 +136,22 @@ static float uniform(uint64_t *state)
     return (float)((double)((z ^ (z >> 31)) >> 11) / 4503599627370496.0 - 1.0);
 }
 
+enum { LINE = 64 }; /* bytes, at multiples of which tensors start in the files that camrun and PyTorch write */
+
+static size_t whole_lines(size_t floats)
+{
+    const size_t line = LINE / sizeof(float);
+    return (floats + line - 1) / line * line;
+}
+
 /* He et al.'s scale keeps activations of order 1, so no denormals slow the clock and none are hidden by zeros. */
 static float *bind_random(cr_net *net)
 {
     size_t total = 0;
     for (int i = 0; i < net->n_params; i++)
-        total += (size_t)net->params[i].dim[0] * (size_t)net->params[i].dim[1] * (size_t)net->params[i].dim[2] *
-                 (size_t)net->params[i].dim[3];
-    float *values = malloc(total * sizeof *values), *next = values;
+        total += whole_lines((size_t)net->params[i].dim[0] * (size_t)net->params[i].dim[1] *
+                             (size_t)net->params[i].dim[2] * (size_t)net->params[i].dim[3]);
+    float *values = aligned_alloc(LINE, total * sizeof *values), *next = values;
     if (!values)
         die("out of memory for the weights");
     uint64_t state = 1;
@@ -154,7 +162,8 @@ static float *bind_random(cr_net *net)
         float scale = weight ? sqrtf(6.0f / (float)fan_in) : 0.1f;
         p->data = next;
         for (size_t k = 0; k < count; k++)
-            *next++ = uniform(&state) * scale + (positive ? 1.0f : 0.0f);
+            next[k] = uniform(&state) * scale + (positive ? 1.0f : 0.0f);
+        next += whole_lines(count);
     }
     return values;
 }

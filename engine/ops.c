@@ -29,7 +29,7 @@ void zero_halo(const cr_plan *plan, const tensor *t, float *arena)
 
 void zero_all(const cr_plan *plan, const tensor *t, float *arena)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < plan->N * t->blocks; i++)
         memset(arena + t->offset + i / t->blocks * t->image + i % t->blocks * t->plane, 0,
                sizeof(float) * (size_t)t->plane);
@@ -67,7 +67,7 @@ void relu_forward(const cr_plan *plan, const step *s, float *arena)
 {
     const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
     const rows r = rows_of(plan, y);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < r.rows; i++)
         for (int j = 0; j < r.blocks; j++)
             plan->k->relu(row_at(arena, y, i, j), row_at(arena, x, i, j), r.count);
@@ -87,7 +87,7 @@ void relu_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, cons
 {
     const cr_relu_rule rule = plan->relu;
     const rows r = rows_of(plan, dx);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < r.rows; i++)
         for (int j = 0; j < r.blocks; j++) {
             float *to = row_at(arena, dx, i, j);
@@ -115,7 +115,7 @@ void add_forward(const cr_plan *plan, const step *s, float *arena)
 {
     const tensor *a = &plan->value[s->x], *b = &plan->value[s->add], *y = &plan->value[s->last];
     const rows r = rows_of(plan, y);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < r.rows; i++)
         for (int j = 0; j < r.blocks; j++)
             plan->k->add(row_at(arena, y, i, j), row_at(arena, a, i, j), row_at(arena, b, i, j), r.count);
@@ -124,7 +124,7 @@ void add_forward(const cr_plan *plan, const step *s, float *arena)
 void pass_gradient(const cr_plan *plan, const tensor *dx, const tensor *dy, bool first, float *arena)
 {
     const rows r = rows_of(plan, dx);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < r.rows; i++)
         for (int j = 0; j < r.blocks; j++) {
             float *to = row_at(arena, dx, i, j);
@@ -153,7 +153,7 @@ void linear_forward(const cr_plan *plan, const step *s, float *arena)
     const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
     const float *w = net->params[n->param].data, *bias = net->params[n->param + 1].data;
     const int I = x->C, O = y->C;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int o = 0; o < O; o += LINEAR_ROWS)
         plan->k->linear(arena + y->offset, y->image, arena + x->offset, x->image, plan->N, w, bias, s->relu, I, o,
                         o + LINEAR_ROWS < O ? o + LINEAR_ROWS : O);
@@ -166,7 +166,7 @@ void linear_backward(const cr_plan *plan, const step *s, const tensor *dy, float
     const int I = dx->C, O = dy->C;
     /* Each thread owns one range of columns, so that it reads long pieces of every row. */
     const int chunk = ((I + plan->threads - 1) / plan->threads + BLOCK - 1) / BLOCK * BLOCK;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < I; i += chunk)
         for (int image = 0; image < plan->N; image++) {
             float *to = arena + dx->offset + image * dx->image;
@@ -183,20 +183,21 @@ void flatten_forward(const cr_plan *plan, const step *s, float *arena)
 {
     const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
     for (int n = 0; n < plan->N; n++)
-        unblock(arena + y->offset + n * y->image, tensor_map(arena, x, n), x);
+        unblock(arena + y->offset + n * y->image, tensor_map(arena, x, n), x, plan->threads);
 }
 
 void flatten_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena)
 {
     const tensor *dx = &plan->grad[s->x];
     for (int n = 0; n < plan->N; n++)
-        block(tensor_map(arena, dx, n), dx, arena + dy->offset + n * dy->image, !s->first_x);
+        block(tensor_map(arena, dx, n), dx, arena + dy->offset + n * dy->image, !s->first_x, plan->threads);
 }
 
-void unblock(float *plain, map m, const tensor *t)
+void unblock(float *plain, map m, const tensor *t, int threads)
 {
+    (void)threads; /* without OpenMP */
     const ptrdiff_t pixels = (ptrdiff_t)t->H * t->W;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int c = 0; c < t->C; c++) {
         const float *from = m.p + c / t->block * m.block + c % t->block;
         float *to = plain + c * pixels;
@@ -206,9 +207,10 @@ void unblock(float *plain, map m, const tensor *t)
     }
 }
 
-void block(map m, const tensor *t, const float *plain, bool add)
+void block(map m, const tensor *t, const float *plain, bool add, int threads)
 {
-#pragma omp parallel for schedule(static)
+    (void)threads;
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int h = 0; h < t->H; h++)
         for (int c = 0; c < t->blocks * t->block; c++) {
             float *to = m.p + c / t->block * m.block + h * m.row + c % t->block;

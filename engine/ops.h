@@ -134,7 +134,7 @@ void tape_backward_step(cr_tape *tape, int i);
 float *tape_arena(cr_tape *tape);
 
 /* One image between the arena's layout and plain (C,H,W). */
-void unblock(float *plain, map m, const tensor *t);
-void block(map m, const tensor *t, const float *plain, bool add);
+void unblock(float *plain, map m, const tensor *t, int threads);
+void block(map m, const tensor *t, const float *plain, bool add, int threads);
 
 #endif

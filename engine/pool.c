@@ -51,7 +51,7 @@ void maxpool_backward(const cr_plan *plan, const step *s, const tensor *dy, floa
     const window win = node_window(&plan->net->nodes[s->node]);
     if (s->first_x)
         zero_all(plan, dx, arena);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < plan->N * dy->blocks; i++) {
         const int n = i / dy->blocks, b = i % dy->blocks;
         const map mdx = block_map(arena, dx, n, b), mdy = block_map(arena, dy, n, b);
@@ -95,7 +95,7 @@ void avgpool_forward(const cr_plan *plan, const step *s, float *arena)
 {
     const cr_node *node = &plan->net->nodes[s->node];
     const tensor *x = &plan->value[s->x], *y = &plan->value[s->last];
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < plan->N * y->blocks; i++) {
         const map mx = block_map(arena, x, i / y->blocks, i % y->blocks);
         const map my = block_map(arena, y, i / y->blocks, i % y->blocks);
@@ -119,7 +119,7 @@ void avgpool_backward(const cr_plan *plan, const step *s, const tensor *dy, floa
     const tensor *dx = &plan->grad[s->x];
     if (s->first_x)
         zero_all(plan, dx, arena);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->threads)
     for (int i = 0; i < plan->N * dy->blocks; i++) {
         const map mdx = block_map(arena, dx, i / dy->blocks, i % dy->blocks);
         const map mdy = block_map(arena, dy, i / dy->blocks, i % dy->blocks);

@@ -17,7 +17,7 @@ struct cr_tape {
 static void fill(const cr_plan *plan, const tensor *t, const float *plain, float *arena)
 {
     for (int n = 0; n < plan->N; n++)
-        block(tensor_map(arena, t, n), t, plain + n * (ptrdiff_t)t->C * t->H * t->W, false);
+        block(tensor_map(arena, t, n), t, plain + n * (ptrdiff_t)t->C * t->H * t->W, false, plan->threads);
 }
 
 /* backward: the gradient of x. weight_gradient: those of the parameters. */
@@ -182,7 +182,7 @@ static void read(const cr_tape *tape, const tensor *t, float *out)
 {
     const ptrdiff_t image = (ptrdiff_t)t->C * t->H * t->W;
     for (int n = 0; n < tape->plan->N; n++)
-        unblock(out + n * image, tensor_map(tape->arena, t, n), t);
+        unblock(out + n * image, tensor_map(tape->arena, t, n), t, tape->plan->threads);
 }
 
 bool cr_tape_value(const cr_tape *tape, int node, float *out, cr_error *err)

@@ -12,6 +12,15 @@ typedef int32_t ivec __attribute__((vector_size(VEC_BYTES), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Keeps v in a register: gcc would rather load a value from memory again for each of its uses. */
+#if defined __x86_64__
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined __aarch64__
+#define IN_REGISTER(v) __asm__("" : "+w"(v))
+#else
+#define IN_REGISTER(v) ((void)0)
+#endif
+
 INLINE vec load(const float *p)
 {
     return *(const vec *)p;

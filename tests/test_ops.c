@@ -401,6 +401,8 @@ static void test_linear(void **state)
     check_head(1, 100, 7, 7, 1030, 3); /* more columns than one thread takes at once, forward and backward */
     check_head(3, 17, 3, 2, 33, 5);
     check_head(2, 16, 4, 5, 9, 1);
+    check_head(8, 43, 7, 7, 29, 3); /* batches take chunks of inputs */
+    check_head(21, 35, 6, 5, 66, 17);
 }
 
 /* Elementwise ops on the input and behind each other, where nothing is fused. */

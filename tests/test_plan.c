@@ -148,15 +148,13 @@ static void test_same_bits_for_any_threads_and_again(void **state)
     }
 }
 
-/* Image n of a batch has the bits it has alone, at every place. */
-static void check_batch(int N, int H, int W, bool by_image)
+/* Image n of a batch has the bits it has alone, at every place, with the gradient of one node after the other. Frees s. */
+static void check_batch(subject s, const int *nodes, int n_nodes, bool by_image)
 {
-    subject s = make_subject("resnet18", 8, 5, N, H, W);
-    const int nodes[] = {0, cr_net_find(s.net, "layer2.0.conv1", NULL), cr_net_find(s.net, "layer4", NULL)};
     cr_request batch = request_of(&s), alone = batch;
     alone.n = 1;
     for (int isa = 0; use_isa(isa); isa++)
-        for (int t = 0; t < 3; t++) {
+        for (int t = 0; t < n_nodes; t++) {
             batch.grad = alone.grad = &nodes[t];
             batch.n_grad = alone.n_grad = 1;
             run r = start_run(s.net, &batch), one = start_run(s.net, &alone);
@@ -164,11 +162,12 @@ static void check_batch(int N, int H, int W, bool by_image)
             cr_tape_forward(r.tape, s.x);
             run_backward(&r, s.seed);
             result all = read_result(&r, nodes[t]);
-            const size_t input = count_of(one.plan, 0), grad = count_of(one.plan, nodes[t]);
-            for (int n = 0; n < N; n++) {
-                cr_tape_forward(one.tape, s.x + (size_t)n * input);
-                run_backward(&one, s.seed + n * s.net->classes);
-                const result expected = {nodes[t], all.logits + n * s.net->classes, all.grad + (size_t)n * grad, NULL, 0};
+            const size_t input = count_of(one.plan, 0), grad = count_of(one.plan, nodes[t]),
+                         logits = count_of(one.plan, s.net->n_nodes - 1);
+            for (size_t n = 0; n < (size_t)s.N; n++) {
+                cr_tape_forward(one.tape, s.x + n * input);
+                run_backward(&one, s.seed + n * logits);
+                const result expected = {nodes[t], all.logits + n * logits, all.grad + n * grad, NULL, 0};
                 check_same_result(&one, &expected, "an image of the batch alone");
             }
             free_result(&all);
@@ -181,8 +180,29 @@ static void check_batch(int N, int H, int W, bool by_image)
 static void test_same_bits_in_any_batch(void **state)
 {
     (void)state;
-    check_batch(3, 45, 52, false);
-    check_batch(6, 200, 230, true); /* large enough for its first steps to run image by image */
+    static const struct {
+        int N, H, W;
+        bool by_image; /* where it is large, its first steps run so */
+    } cases[] = {{3, 45, 52, false}, {6, 200, 230, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        subject s = make_subject("resnet18", 8, 5, cases[i].N, cases[i].H, cases[i].W);
+        const int nodes[] = {0, cr_net_find(s.net, "layer2.0.conv1", NULL), cr_net_find(s.net, "layer4", NULL)};
+        check_batch(s, nodes, 3, cases[i].by_image);
+    }
+}
+
+/* Batches that linear layers take apart in several ways, and layers of more than one chunk of inputs. */
+static void test_same_bits_of_linear_layers(void **state)
+{
+    (void)state;
+    static const int batches[] = {2, 5, 8, 9, 16, 37};
+    for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
+        builder b = new_net("two linear layers");
+        int x = add_flatten(&b, add_input(&b, 3), "flatten", 3 * 25 * 29);
+        add_linear(&b, add_linear(&b, x, "hidden", 75), "fc", 13);
+        const int nodes[] = {0, x};
+        check_batch(subject_of(b.net, batches[i], 25, 29), nodes, 2, false);
+    }
 }
 
 /* Backwards from several seeds after one forward, against a fresh run for each. */
@@ -357,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup(test_backward_stops_at_every_node, one_thread),
         cmocka_unit_test_setup(test_same_bits_for_any_threads_and_again, one_thread),
         cmocka_unit_test_setup(test_same_bits_in_any_batch, one_thread),
+        cmocka_unit_test_setup(test_same_bits_of_linear_layers, one_thread),
         cmocka_unit_test_setup(test_same_bits_for_many_seeds, one_thread),
         cmocka_unit_test_setup(test_requests_that_cannot_be_met, one_thread),
         cmocka_unit_test_setup(test_reading_what_is_not_there, one_thread),
