@@ -209,6 +209,56 @@ static void test_taking_weights_for_other_channels(void **state)
     model_free(&color);
 }
 
+/* Logits (classes) of a picture of noise. */
+static void run(const model *m, float *logits)
+{
+    enum { SIZE = 32 };
+    static float x[3 * SIZE * SIZE];
+    cr_error err = {""};
+    stream s = stream_of(5, FOR_DROPOUT, 0, 0);
+    for (size_t i = 0; i < sizeof x / sizeof x[0]; i++)
+        x[i] = (float)draw_normal(&s);
+    cr_request request = {.n = 1, .h = SIZE, .w = SIZE};
+    cr_plan *plan = cr_plan_create(m->net, &request, &err);
+    cr_tape *tape = plan ? cr_tape_create(plan, &err) : NULL;
+    if (!tape)
+        fail_msg("%s", err.text);
+    cr_tape_forward(tape, x);
+    assert_true(cr_tape_value(tape, m->net->n_nodes - 1, logits, &err));
+    cr_tape_free(tape);
+    cr_plan_free(plan);
+}
+
+/* A VGG with batch normalisation, of statistics as a training leaves them, becomes one without that computes the same. */
+static void test_folding_batchnorm(void **state)
+{
+    (void)state;
+    enum { CLASSES = 3 };
+    cr_error err;
+    transfer done;
+    float expected[CLASSES], found[CLASSES];
+    model from = make("vgg11_bn", 3, CLASSES, 64), m = make("vgg11", 3, CLASSES, 64);
+    model_init(&from, 1);
+    model_init(&m, 2);
+    stream s = stream_of(9, FOR_WEIGHTS, 0, 0);
+    for (int i = 0; i < from.net->n_params; i++)
+        for (size_t k = 0; from.net->params[i].ndim == 1 && k < from.count[i]; k++)
+            from.param[i][k] += (float)(0.5 * draw_unit(&s)); /* biases, gamma, beta, mean and variance */
+    run(&from, expected);
+    assert_true(model_take(&m, from.net, true, &done, &err));
+    assert_true(done.folded && !done.new_head && !done.from_channels);
+    run(&m, found);
+    for (int c = 0; c < CLASSES; c++)
+        if (!(fabsf(found[c] - expected[c]) <= 1e-4f * fabsf(expected[c])))
+            fail_msg("logit %d is %g, expected %g", c, (double)found[c], (double)expected[c]);
+    assert_true(expected[0] != expected[1]);
+
+    assert_false(model_take(&from, m.net, true, &done, &err)); /* what is not there cannot be made up */
+    check_message(&err, "features.1.weight", "same network", NULL);
+    model_free(&m);
+    model_free(&from);
+}
+
 /* ---- freezing ---- */
 
 static void test_freezing(void **state)
@@ -247,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_streams_of_parameters),
         cmocka_unit_test(test_taking_weights),
         cmocka_unit_test(test_taking_weights_for_other_channels),
+        cmocka_unit_test(test_folding_batchnorm),
         cmocka_unit_test(test_freezing),
     };
     print_setup();

@@ -117,12 +117,17 @@ void model_init(model *m, uint64_t seed)
 
 /* ---- another network's weights ---- */
 
-static const cr_node *first_with_params(const cr_net *net)
+/* The first node with parameters from this index on; NULL where there is none. */
+static const cr_node *next_with_params(const cr_net *net, int node)
 {
-    const cr_node *n = net->nodes;
-    while (!n->n_params)
-        n++;
-    return n;
+    while (node < net->n_nodes && !net->nodes[node].n_params)
+        node++;
+    return node < net->n_nodes ? &net->nodes[node] : NULL;
+}
+
+static const cr_node *following(const cr_net *net, const cr_node *n)
+{
+    return next_with_params(net, (int)(n - net->nodes) + 1);
 }
 
 /* (out, from, window) -> (out, to, window), of which one of from and to is 1. */
@@ -143,6 +148,41 @@ static bool same_shape(const cr_param *p, const cr_param *q)
     return p->ndim == q->ndim && memcmp(p->dim, q->dim, sizeof p->dim) == 0;
 }
 
+/* Parameters of one node, which must have the same shapes but for the channels that the first convolution reads. */
+static bool take_node(model *m, const cr_node *n, const cr_net *from, const cr_node *f, int from_channels, cr_error *err)
+{
+    for (int k = 0; k < n->n_params; k++) {
+        const cr_param *p = &m->net->params[n->param + k], *q = f && k < f->n_params ? &from->params[f->param + k] : NULL;
+        const bool convert = from_channels && k == 0;
+        cr_param expected = *p;
+        if (convert)
+            expected.dim[1] = from_channels;
+        if (!q || !same_shape(&expected, q))
+            return cr_fail(err, "%s: expected weights of the same network and width", p->name);
+        if (convert)
+            convert_channels(m->param[n->param], q->data, p->dim[0], p->dim[1], from_channels, (size_t)p->dim[2] * (size_t)p->dim[3]);
+        else
+            memcpy(m->param[n->param + k], q->data, m->count[n->param + k] * sizeof(float));
+    }
+    return true;
+}
+
+/* y = (conv(x) + b - mean) s + beta with s = gamma / sqrt(var + eps), of each channel, is a convolution: its weights times
+ * s, and (b - mean) s + beta. */
+static void fold(model *m, const cr_node *conv, const cr_net *from, const cr_node *batchnorm)
+{
+    const cr_param *p = &from->params[batchnorm->param];
+    const float *gamma = p[0].data, *beta = p[1].data, *mean = p[2].data, *var = p[3].data;
+    const size_t channels = (size_t)p[0].dim[0], window = m->count[conv->param] / channels;
+    float *w = m->param[conv->param], *b = m->param[conv->param + 1];
+    for (size_t c = 0; c < channels; c++) {
+        const double scale = gamma[c] / sqrt((double)var[c] + (double)batchnorm->eps);
+        for (size_t k = 0; k < window; k++)
+            w[c * window + k] = (float)(w[c * window + k] * scale);
+        b[c] = (float)(((double)b[c] - (double)mean[c]) * scale + (double)beta[c]);
+    }
+}
+
 bool model_take(model *m, const cr_net *from, bool keep_head, transfer *done, cr_error *err)
 {
     const cr_net *net = m->net;
@@ -153,22 +193,20 @@ bool model_take(model *m, const cr_net *from, bool keep_head, transfer *done, cr
             return cr_fail(err, "expected weights for %d input channels or for 1, found %d", to_channels, from_channels);
         done->from_channels = from_channels;
     }
-    const int first = first_with_params(net)->param, head = net->nodes[net->n_nodes - 1].param;
-    const int n = done->new_head ? head : net->n_params;
-    for (int i = 0; i < n; i++) {
-        cr_param expected = net->params[i];
-        if (i == first)
-            expected.dim[1] = from_channels;
-        if (i >= from->n_params || !same_shape(&expected, &from->params[i]))
-            return cr_fail(err, "%s: expected weights of the same network and width", net->params[i].name);
-    }
-    for (int i = 0; i < n; i++) {
-        const cr_param *p = &net->params[i];
-        if (i == first && done->from_channels)
-            convert_channels(m->param[i], from->params[i].data, p->dim[0], to_channels, from_channels,
-                             (size_t)p->dim[2] * (size_t)p->dim[3]);
-        else
-            memcpy(m->param[i], from->params[i].data, m->count[i] * sizeof(float));
+    const cr_node *n = next_with_params(net, 0), *f = next_with_params(from, 0), *next, *from_next;
+    for (const cr_node *first = n; n; n = next, f = from_next) {
+        next = following(net, n);
+        from_next = f ? following(from, f) : NULL;
+        if (!next && done->new_head)
+            break;
+        if (!take_node(m, n, from, f, n == first ? done->from_channels : 0, err))
+            return false;
+        if (n->op == CR_CONV2D && n->n_params == 2 && from_next && from_next->op == CR_BATCHNORM &&
+            (!next || next->op != CR_BATCHNORM)) {
+            fold(m, n, from, from_next);
+            done->folded = true;
+            from_next = following(from, from_next);
+        }
     }
     return true;
 }

@@ -28,13 +28,16 @@ void model_init(model *m, uint64_t seed);
 
 /* What became of another network's parameters. */
 typedef struct transfer {
-    bool new_head;    /* the last layer was left as it was: it has other classes */
+    bool new_head;     /* the last layer was left as it was: it has other classes */
     int from_channels; /* of the first convolution's input, where that was converted; else 0 */
+    bool folded;       /* batch normalisations became part of the convolutions before them */
 } transfer;
 
 /* Takes the parameters of another net of the same arch and width. keep_head says whether the classes are the same; where
  * their number differs they are not. Of 3 input channels a network of one gets the sum, which sees in a grey picture what
- * the three saw in it; of 1 channel a network of three gets a third each, which sees the mean. */
+ * the three saw in it; of 1 channel a network of three gets a third each, which sees the mean. A VGG without batch
+ * normalisation takes one with: as its running statistics are, each is folded into the convolution before it, and both
+ * networks compute the same. */
 bool model_take(model *m, const cr_net *from, bool keep_head, transfer *done, cr_error *err);
 
 /* Freezes the parameters of the modules in a list with commas: "conv1,layer1" keeps conv1.weight, layer1.0.bn1.bias...

@@ -37,6 +37,16 @@ typedef struct run {
 
 /* ---- setting up: what the command line leaves open ---- */
 
+/* --init's network: --arch, where that is given, or the same with batch normalisation, which model_take folds. */
+static cr_net *load_init(cr_weights *from, const char *arch, cr_error *err)
+{
+    char normalised[64];
+    cr_error why;
+    cr_net *net = cr_net_load(from, arch, err);
+    snprintf(normalised, sizeof normalised, "%.32s_bn", arch ? arch : "");
+    return net || !arch || !cr_arch_find(normalised, &why) ? net : cr_net_load(from, normalised, &why);
+}
+
 /* The network and the preprocessing: --init's, else the defaults, with what the options say. */
 static bool settle(run *r, cr_error *err)
 {
@@ -44,10 +54,10 @@ static bool settle(run *r, cr_error *err)
     cr_transform t = cr_transform_default();
     int width = 0, channels = 3;
     if (s->init) {
-        if (!(r->from = cr_weights_open(s->init, err)) || !(r->from_net = cr_net_load(r->from, s->arch, err)) ||
+        if (!(r->from = cr_weights_open(s->init, err)) || !(r->from_net = load_init(r->from, s->arch, err)) ||
             !cr_transform_from_weights(&t, r->from, err))
             return false;
-        s->arch = r->from_net->arch;
+        s->arch = s->arch ? s->arch : r->from_net->arch;
         width = r->from_net->params[0].dim[0];
         channels = r->from_net->in_channels;
         if (s->width && s->width != width)
@@ -165,6 +175,9 @@ static bool take_init(run *r, cr_error *err)
         journal_say(&r->journal, "%s reads %d channel%s: the first convolution gets %s", path, done.from_channels,
                     done.from_channels > 1 ? "s" : "",
                     done.from_channels > 1 ? "the sum over them, for a grey picture" : "a third of it for each of 3");
+    if (done.folded)
+        journal_say(&r->journal, "%s is a %s: its batch normalisations are folded into the convolutions", path,
+                    r->from_net->arch);
     return true;
 }
 
