@@ -121,7 +121,7 @@ def test_each_picture_is_as_alone(camrun, world, tmp_path):
     (["pets/cat", "folder of the pictures"], ["pets/cat", "-o", "pets/cat"]),
     (["no/list: cannot open"], ["@no/list", "-o", "OUT"]),
     (["OUT: no pictures", ".png .jpg"], ["OUT", "-o", "OUT/maps"]),
-    (["none of the 2 pictures"], ["pets/dog/gone.png", "pets/dog/broken.png", "-o", "OUT"]),
+    (["all 2 pictures failed"], ["pets/dog/gone.png", "pets/dog/broken.png", "-o", "OUT"]),
     (["no layer 'layer7'"], ["pets", "-o", "OUT", "--layer", "layer7"]),
     (["no/such/r.jsonl: cannot write"], ["pets", "-o", "OUT", "--jsonl", "no/such/r.jsonl"]),
 ])
@@ -155,7 +155,7 @@ def test_other_commands_mirror_a_folder(world, tmp_path, command, kinds, shape):
     if shape:
         rows, one = np.load(tmp_path / "all.npy"), np.load(tmp_path / "one.npy")
         assert rows.shape == (13, *shape) and np.array_equal(rows[GOOD.index("dog/1")], one)
-    assert "none of the 2 pictures" in call(1, "pets/dog/gone.png", "pets/dog/broken.png", "-o", tmp_path / "no")[2]
+    assert "all 2 pictures failed" in call(1, "pets/dog/gone.png", "pets/dog/broken.png", "-o", tmp_path / "no")[2]
     assert "add -o FOLDER" in call(2, "pets")[0]
 
 

@@ -173,7 +173,7 @@ def test_broken_pictures_are_passed_over(folder):
     os.remove(folder / "report.html")
     before = sorted(os.listdir(folder))
     status, text, messages = call("no/such.png", "net.bin")
-    assert status == 1 and text == "" and "none of the 2 pictures" in messages[2] and sorted(os.listdir(folder)) == before
+    assert status == 1 and text == "" and "all 2 pictures failed" in messages[2] and sorted(os.listdir(folder)) == before
 
 
 def test_a_signal_leaves_nothing(folder):

@@ -1,7 +1,7 @@
 /* evaluate.h - camrun evaluate: what is asked for, what is evaluated, and what is found.
  *
- * A subject is one class in one picture; a series is one way to make maps, a method at a layer or a baseline. Every subject is
- * evaluated under every series. */
+ * A subject is one class in one picture; a candidate is one way to make maps, a method at a layer or a baseline. Every subject is
+ * evaluated under every candidate. */
 #ifndef CAMRUN_EVALUATE_H
 #define CAMRUN_EVALUATE_H
 
@@ -80,10 +80,10 @@ void subjects_free(subjects *s);
 
 /* ---- found: evaluate_run.c ---- */
 
-typedef struct series {
+typedef struct candidate {
     maker maker;
     int layer; /* node, or -1 where it is not about one layer */
-} series;
+} candidate;
 
 /* What is found of every map. */
 enum { POINTING, ENERGY, DROP, INCREASE, INSERTION, DELETION, ROAD_MOST, ROAD_LEAST, ROAD, VALUES };
@@ -101,13 +101,13 @@ typedef struct evaluation {
     network network;
     subjects subjects;
     int *layers, n_layers;      /* nodes */
-    int n_series;
-    series *series;
+    int n_candidates;
+    candidate *candidates;
     int n_stages;               /* of parameter randomisation; 0: none was asked for */
     char (*stages)[CR_NAME_SIZE];
     subject_facts *facts;       /* (subjects) */
-    double (*values)[VALUES];   /* (subjects, series); NaN: there is none */
-    double (*alike)[2];         /* (stages, subjects, series): RANK_CORRELATION and SIMILARITY; NaN: there is none */
+    double (*values)[VALUES];   /* (subjects, candidates); NaN: there is none */
+    double (*alike)[2];         /* (stages, subjects, candidates): RANK_CORRELATION and SIMILARITY; NaN: there is none */
 } evaluation;
 
 /* Fills *e, which evaluation_free empties again whether this succeeds or not. */
@@ -118,7 +118,7 @@ void evaluation_free(evaluation *e);
 
 /* Tables of means, in Markdown, or all of it as JSON. */
 bool evaluation_report(FILE *out, const evaluation *e, cr_error *err);
-/* A row for every subject and series. */
+/* A row for every subject and candidate. */
 bool evaluation_write_csv(const evaluation *e, const char *path, cr_error *err);
 
 #endif

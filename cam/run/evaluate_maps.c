@@ -1,4 +1,4 @@
-/* evaluate_maps.c - batches of pictures, and the maps of all series for them. */
+/* evaluate_maps.c - batches of pictures, and the maps of all candidates for them. */
 #include "evaluate_maps.h"
 
 #include <math.h>
@@ -74,7 +74,7 @@ bool batch_read(batch *b, const evaluation *e, int first, cr_error *err)
     return true;
 }
 
-/* ---- makers of maps: all series of one network and batch size ---- */
+/* ---- makers of maps: all candidates of one network and batch size ---- */
 
 static int group_of(const cr_method *method)
 {
@@ -156,8 +156,8 @@ static bool random_map(float *map, const evaluation *e, const batch *b, int laye
     return ok;
 }
 
-/* The map of one series for image i of the batch. */
-static bool series_map(float *map, const evaluation *e, const mapper *m, const batch *b, const series *s, int i,
+/* The map of one candidate for image i of the batch. */
+static bool candidate_map(float *map, const evaluation *e, const mapper *m, const batch *b, const candidate *s, int i,
                        cr_error *err)
 {
     if (s->maker.baseline == CENTRE_MAP) {
@@ -179,9 +179,9 @@ static bool series_map(float *map, const evaluation *e, const mapper *m, const b
 bool mapper_maps(const mapper *m, float *maps, const evaluation *e, const batch *b, int i, cr_error *err)
 {
     cr_error why;
-    for (int s = 0; s < e->n_series; s++)
-        if (!series_map(maps + (size_t)s * (size_t)b->h * (size_t)b->w, e, m, b, &e->series[s], i, &why))
+    for (int s = 0; s < e->n_candidates; s++)
+        if (!candidate_map(maps + (size_t)s * (size_t)b->h * (size_t)b->w, e, m, b, &e->candidates[s], i, &why))
             return cr_fail(err, "%.150s: %.60s: %.290s", e->subjects.all[b->first + i].path,
-                           maker_name(&e->series[s].maker), why.text);
+                           maker_name(&e->candidates[s].maker), why.text);
     return true;
 }

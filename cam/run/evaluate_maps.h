@@ -1,4 +1,4 @@
-/* evaluate_maps.h - batches of subjects whose inputs have one size, and the maps of all series for them. */
+/* evaluate_maps.h - batches of subjects whose inputs have one size, and the maps of all candidates for them. */
 #ifndef CAMRUN_EVALUATE_MAPS_H
 #define CAMRUN_EVALUATE_MAPS_H
 
@@ -35,7 +35,7 @@ void mapper_free(mapper *m);
 bool mapper_forward(const mapper *m, const batch *b, cr_error *err);
 /* classes (n). */
 bool mapper_explain(const mapper *m, const int *classes, cr_error *err);
-/* maps (series,h,w) of image i. */
+/* maps (candidates,h,w) of image i. */
 bool mapper_maps(const mapper *m, float *maps, const evaluation *e, const batch *b, int i, cr_error *err);
 
 #endif

@@ -52,7 +52,7 @@ static double value_of(const mean *m)
 
 static size_t cell(const evaluation *e, int subject_index, int s)
 {
-    return (size_t)subject_index * (size_t)e->n_series + (size_t)s;
+    return (size_t)subject_index * (size_t)e->n_candidates + (size_t)s;
 }
 
 static double mean_value(const evaluation *e, int s, int column)
@@ -124,7 +124,7 @@ static int count_unseen(const evaluation *e)
     return n;
 }
 
-static const char *layer_name(const evaluation *e, const series *s)
+static const char *layer_name(const evaluation *e, const candidate *s)
 {
     return s->layer >= 0 ? e->network.net->nodes[s->layer].name : NULL;
 }
@@ -150,13 +150,13 @@ static void put_value(table *t, int row, int column, double value, bool percent)
     put_cell(t, row, column, text);
 }
 
-static void put_series(table *t, const evaluation *e)
+static void put_candidates(table *t, const evaluation *e)
 {
     put_cell(t, 0, 0, "method");
     put_cell(t, 0, 1, "layer");
-    for (int s = 0; s < e->n_series; s++) {
-        const char *layer = layer_name(e, &e->series[s]);
-        put_cell(t, s + 1, 0, maker_name(&e->series[s].maker));
+    for (int s = 0; s < e->n_candidates; s++) {
+        const char *layer = layer_name(e, &e->candidates[s]);
+        put_cell(t, s + 1, 0, maker_name(&e->candidates[s].maker));
         put_cell(t, s + 1, 1, layer ? layer : "");
     }
 }
@@ -189,10 +189,10 @@ static void write_table(FILE *out, const table *t)
 
 static bool table_create(table *t, const evaluation *e, int more_columns)
 {
-    *t = (table){e->n_series + 1, 2 + more_columns, NULL};
+    *t = (table){e->n_candidates + 1, 2 + more_columns, NULL};
     if (!(t->cells = calloc((size_t)t->rows * (size_t)t->columns, sizeof *t->cells)))
         return false;
-    put_series(t, e);
+    put_candidates(t, e);
     return true;
 }
 
@@ -206,13 +206,13 @@ static bool write_means(FILE *out, const evaluation *e)
         if (columns[c].detail || !(columns[c].metric & e->o->metrics))
             continue;
         put_cell(&t, 0, k, columns[c].name);
-        for (int s = 0; s < e->n_series; s++)
+        for (int s = 0; s < e->n_candidates; s++)
             put_value(&t, s + 1, k, mean_value(e, s, c), columns[c].percent);
         k++;
         if (c != POINTING || isnan(all_objects(e, 0)))
             continue;
         put_cell(&t, 0, k, "all objects");
-        for (int s = 0; s < e->n_series; s++)
+        for (int s = 0; s < e->n_candidates; s++)
             put_value(&t, s + 1, k, all_objects(e, s), true);
         k++;
     }
@@ -227,7 +227,7 @@ static bool write_means(FILE *out, const evaluation *e)
     return true;
 }
 
-/* Rows: series; columns: stages. */
+/* Rows: candidates; columns: stages. */
 static bool write_stages(FILE *out, const evaluation *e, int which)
 {
     table t;
@@ -235,7 +235,7 @@ static bool write_stages(FILE *out, const evaluation *e, int which)
         return false;
     for (int stage = 0; stage < e->n_stages; stage++) {
         put_cell(&t, 0, 2 + stage, e->stages[stage]);
-        for (int s = 0; s < e->n_series; s++)
+        for (int s = 0; s < e->n_candidates; s++)
             put_value(&t, s + 1, 2 + stage, mean_alike(e, s, stage, which), false);
     }
     write_table(out, &t);
@@ -269,11 +269,11 @@ static bool write_text(FILE *out, const evaluation *e)
 
 /* ---- JSON ---- */
 
-static void json_series(json_writer *j, const evaluation *e, int s)
+static void json_candidate(json_writer *j, const evaluation *e, int s)
 {
     json_open(j, NULL, '{');
-    json_text(j, "method", maker_name(&e->series[s].maker));
-    json_text(j, "layer", layer_name(e, &e->series[s]));
+    json_text(j, "method", maker_name(&e->candidates[s].maker));
+    json_text(j, "layer", layer_name(e, &e->candidates[s]));
     for (int c = 0; c < VALUES; c++) {
         if (columns[c].metric & e->o->metrics)
             json_double(j, columns[c].name, mean_value(e, s, c));
@@ -312,8 +312,8 @@ static void write_json(FILE *out, const evaluation *e)
         json_close(j, ']');
     }
     json_open(j, "means", '[');
-    for (int s = 0; s < e->n_series; s++)
-        json_series(j, e, s);
+    for (int s = 0; s < e->n_candidates; s++)
+        json_candidate(j, e, s);
     json_close(j, ']');
     json_close(j, '}');
 }
@@ -360,12 +360,12 @@ static void csv_class(FILE *out, const evaluation *e, int class_index)
 
 static void csv_row(FILE *out, const evaluation *e, int i, int s)
 {
-    const char *layer = layer_name(e, &e->series[s]);
+    const char *layer = layer_name(e, &e->candidates[s]);
     csv_text(out, e->subjects.all[i].path);
     csv_class(out, e, e->facts[i].class_index);
     csv_class(out, e, e->facts[i].predicted);
     csv_value(out, e->facts[i].probability);
-    fprintf(out, ",%s,%s", maker_name(&e->series[s].maker), layer ? layer : "");
+    fprintf(out, ",%s,%s", maker_name(&e->candidates[s].maker), layer ? layer : "");
     for (int c = 0; c < VALUES; c++)
         if (columns[c].metric & e->o->metrics)
             csv_value(out, e->values[cell(e, i, s)][c]);
@@ -391,7 +391,7 @@ bool evaluation_write_csv(const evaluation *e, const char *path, cr_error *err)
             fprintf(out, ",%s:%s", alike_names[which], e->stages[stage]);
     putc('\n', out);
     for (int i = 0; i < e->subjects.n; i++)
-        for (int s = 0; s < e->n_series; s++)
+        for (int s = 0; s < e->n_candidates; s++)
             csv_row(out, e, i, s);
     bool ok = (fclose(out) == 0) || cr_fail(err, "out of memory for %.200s", path);
     ok = ok && cr_file_write(path, text, bytes, err);

@@ -50,7 +50,7 @@ static void show_progress(watch *w, int done, int all)
 
 static size_t cell(const evaluation *e, int subject_index, int s)
 {
-    return (size_t)subject_index * (size_t)e->n_series + (size_t)s;
+    return (size_t)subject_index * (size_t)e->n_candidates + (size_t)s;
 }
 
 static void measure_boxes(evaluation *e, const float *maps, const batch *b, int i)
@@ -60,7 +60,7 @@ static void measure_boxes(evaluation *e, const float *maps, const batch *b, int 
     if (!cr_boxes_seen(of->rects, of->n_boxes, g))
         return;
     e->facts[b->first + i].seen = true;
-    for (int s = 0; s < e->n_series; s++) {
+    for (int s = 0; s < e->n_candidates; s++) {
         const float *map = maps + (size_t)s * (size_t)b->h * (size_t)b->w;
         double *values = e->values[cell(e, b->first + i, s)];
         if (e->o->metrics & METRIC_POINTING)
@@ -75,12 +75,12 @@ static bool measure_scores(evaluation *e, cr_faith *faith, const float *maps, co
     const int at = b->first + i;
     const size_t input = (size_t)e->network.net->in_channels * (size_t)b->h * (size_t)b->w;
     const uint64_t seed = random_mix((uint64_t)e->o->seed + (uint64_t)at * RANDOM_STEP);
-    cr_faith_scores *scores = calloc((size_t)e->n_series, sizeof *scores);
+    cr_faith_scores *scores = calloc((size_t)e->n_candidates, sizeof *scores);
     double probability;
     const bool ok = (scores || no_memory(err)) &&
                     cr_faith_judge(faith, scores, &probability, b->x + (size_t)i * input, e->facts[at].class_index, maps,
-                                   e->n_series, seed, err);
-    for (int s = 0; ok && s < e->n_series; s++) {
+                                   e->n_candidates, seed, err);
+    for (int s = 0; ok && s < e->n_candidates; s++) {
         double *v = e->values[cell(e, at, s)];
         const cr_faith_scores *f = &scores[s];
         v[DROP] = f->drop, v[INCREASE] = f->increase, v[INSERTION] = f->insertion, v[DELETION] = f->deletion;
@@ -110,7 +110,7 @@ static void find_classes(evaluation *e, const float *all_logits, const batch *b,
 typedef struct worker {
     mapper trained, forgetful;
     cr_faith *faith;
-    float *maps, *others; /* (series,h,w) */
+    float *maps, *others; /* (candidates,h,w) */
     int h, w;             /* of faith and maps */
 } worker;
 
@@ -142,8 +142,8 @@ static bool worker_fit(worker *k, const evaluation *e, const batch *b, cr_error 
     free(k->maps);
     free(k->others);
     k->faith = NULL;
-    k->maps = calloc((size_t)e->n_series, pixels * sizeof *k->maps);
-    k->others = calloc((size_t)e->n_series, pixels * sizeof *k->others);
+    k->maps = calloc((size_t)e->n_candidates, pixels * sizeof *k->maps);
+    k->others = calloc((size_t)e->n_candidates, pixels * sizeof *k->others);
     k->h = b->h;
     k->w = b->w;
     return ((k->maps && k->others) || no_memory(err)) &&
@@ -186,17 +186,17 @@ static bool measure(evaluation *e, worker *k, cr_error *err)
 
 /* ---- the second pass: parameter randomisation ---- */
 
-/* How alike k->maps and k->others of one subject are, under each series. */
+/* How alike k->maps and k->others of one subject are, under each candidate. */
 static bool compare_maps(evaluation *e, const worker *k, int stage, int subject_index, cr_error *err)
 {
     const size_t pixels = (size_t)k->h * (size_t)k->w;
     bool ok = true;
 #pragma omp parallel for schedule(dynamic) num_threads(cr_threads())
-    for (int s = 0; s < e->n_series; s++) {
+    for (int s = 0; s < e->n_candidates; s++) {
         const float *a = k->maps + (size_t)s * pixels, *b = k->others + (size_t)s * pixels;
         double *alike = e->alike[(size_t)stage * cell(e, e->subjects.n, 0) + cell(e, subject_index, s)];
         cr_error why;
-        if (e->series[s].maker.method && (!cr_rank_correlation(&alike[RANK_CORRELATION], a, b, pixels, &why) ||
+        if (e->candidates[s].maker.method && (!cr_rank_correlation(&alike[RANK_CORRELATION], a, b, pixels, &why) ||
                                           !cr_structural_similarity(&alike[SIMILARITY], a, b, k->h, k->w, &why)))
 #pragma omp critical
         {
@@ -282,21 +282,21 @@ const char *maker_name(const maker *m)
     return m->method ? m->method->name : m->baseline == RANDOM_MAP ? "random" : "centre";
 }
 
-/* Adds a series for each layer that the maker fits. */
-static bool add_series(evaluation *e, const maker *m, cr_error *err)
+/* Adds a candidate for each layer that the maker fits. */
+static bool add_candidates(evaluation *e, const maker *m, cr_error *err)
 {
     cr_error why = {""};
     const bool all_layers = m->baseline == CENTRE_MAP || (m->method && m->method->needs & CR_NEEDS_BIASES);
-    const int before = e->n_series;
+    const int before = e->n_candidates;
     for (int i = 0; i < e->n_layers; i++)
         if (!all_layers && (!m->method || cr_method_fits(m->method, e->network.net, &e->layers[i], 1, &why)))
-            e->series[e->n_series++] = (series){*m, e->layers[i]};
+            e->candidates[e->n_candidates++] = (candidate){*m, e->layers[i]};
     if (all_layers)
-        e->series[e->n_series++] = (series){*m, -1};
-    return e->n_series > before || cr_fail(err, "%s", why.text);
+        e->candidates[e->n_candidates++] = (candidate){*m, -1};
+    return e->n_candidates > before || cr_fail(err, "%s", why.text);
 }
 
-static bool find_series(evaluation *e, cr_error *err)
+static bool find_candidates(evaluation *e, cr_error *err)
 {
     const cr_net *net = e->network.net;
     if (!network_layers(&e->network, &e->o->layers, &e->layers, &e->n_layers, err))
@@ -311,11 +311,11 @@ static bool find_series(evaluation *e, cr_error *err)
             if (e->layers[k] == e->layers[i])
                 return cr_fail(err, "layer %s is named twice", net->nodes[e->layers[i]].name);
     }
-    e->series = calloc((size_t)e->o->n_makers, (size_t)e->n_layers * sizeof *e->series);
-    if (!e->series)
+    e->candidates = calloc((size_t)e->o->n_makers, (size_t)e->n_layers * sizeof *e->candidates);
+    if (!e->candidates)
         return no_memory(err);
     for (int i = 0; i < e->o->n_makers; i++)
-        if (!add_series(e, &e->o->makers[i], err))
+        if (!add_candidates(e, &e->o->makers[i], err))
             return false;
     return true;
 }
@@ -323,7 +323,7 @@ static bool find_series(evaluation *e, cr_error *err)
 bool evaluate(evaluation *e, const evaluate_options *o, const text_list *pictures, cr_error *err)
 {
     *e = (evaluation){.o = o};
-    if (!network_open(&e->network, &o->network, err) || !find_series(e, err) ||
+    if (!network_open(&e->network, &o->network, err) || !find_candidates(e, err) ||
         !subjects_find(&e->subjects, o, pictures, &e->network, err))
         return false;
     const size_t maps = cell(e, e->subjects.n, 0);
@@ -344,7 +344,7 @@ void evaluation_free(evaluation *e)
     free(e->alike);
     free(e->stages);
     free(e->facts);
-    free(e->series);
+    free(e->candidates);
     free(e->layers);
     subjects_free(&e->subjects);
     network_close(&e->network);

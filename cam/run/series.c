@@ -128,8 +128,10 @@ int series_status(int pictures, int failed, cr_error *err)
 {
     if (!failed)
         return DONE;
-    if (failed == pictures)
-        cr_fail(err, "none of the %d pictures could be explained", failed);
+    if (pictures == 1)
+        cr_fail(err, "the only picture failed");
+    else if (failed == pictures)
+        cr_fail(err, "all %d pictures failed", failed);
     else
         cr_fail(err, "%d of %d pictures failed", failed, pictures);
     return failed == pictures ? BAD_INPUT : SOME_FAILED;
