@@ -341,3 +341,9 @@ bool cr_explainer_smooth(cr_explainer *e, const int *classes, cr_error *err)
         memcpy(e->results[m].maps, e->means + (size_t)m * maps, maps * sizeof *e->means);
     return true;
 }
+
+const char *cr_explainer_smoothing(const cr_explainer *e)
+{
+    const bool aug_smooth = e->plain_x != NULL;
+    return e->eigen_smooth ? aug_smooth ? " (eigen-smooth, aug-smooth)" : " (eigen-smooth)" : aug_smooth ? " (aug-smooth)" : "";
+}

@@ -112,6 +112,9 @@ bool cr_explainer_mean(cr_explainer *e, const int *classes, int n_classes, cr_er
  * same in all versions. As pytorch-grad-cam's aug_smooth. */
 bool cr_explainer_smooth(cr_explainer *e, const int *classes, cr_error *err);
 
+/* What to say of the maps behind their method's title: " (eigen-smooth)", " (aug-smooth)", both, or "". */
+const char *cr_explainer_smoothing(const cr_explainer *e);
+
 #ifdef __cplusplus
 }
 #endif

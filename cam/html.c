@@ -342,6 +342,7 @@ static bool put_map(cr_html *html, const cr_explainer *e, const float *map, int 
         put_format(html, layer < 0 ? "<img data-map=\"%d %d" : "<img data-map=\"%d %d %d", k, m, layer);
         put(html, "\" alt=\"");
         put_text(html, run->methods[m]->title);
+        put(html, cr_explainer_smoothing(e));
         put(html, " for ");
         put_class(html, html->classes[k]);
         if (n_raw > 1)

@@ -441,6 +441,8 @@ def test_aug_smooth(run, files, tmp_path):
             np.save(tmp_path / "x.npy", np.ascontiguousarray(np.float32(factor) * batch[..., ::flip]))
             maps.append(arrays(run, tmp_path, *common, "--tensor", "x.npy")[0][..., ::flip])
     np.testing.assert_allclose(smooth, np.mean(maps, axis=0), rtol=0, atol=1e-6)
+    assert "Grad-CAM (aug-smooth) for " in run(*common, files("photo.png"), "--aug-smooth")
+    assert "Grad-CAM (eigen-smooth, aug-smooth) for " in run(*common, files("photo.png"), "--aug-smooth", "--eigen-smooth")
     several = arrays(run, tmp_path, *common, "--tensor", files("batch.npy"), "--aug-smooth", "--class", "1")[0]
     assert np.array_equal(several[:, 0], smooth)
 

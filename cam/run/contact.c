@@ -40,13 +40,13 @@ bool contact_add(contact *c, const cr_explainer *e, int target, int method, cons
     char words[400];
     if (c->n_layers < 2) {
         const char *layer = c->n_layers ? e->net->nodes[e->layers[0].node].name : NULL;
-        snprintf(words, sizeof words, "%s%s%s", title, layer ? " at " : "", layer ? layer : "");
+        snprintf(words, sizeof words, "%s%s%s%s", title, layer ? " at " : "", layer ? layer : "", cr_explainer_smoothing(e));
         if (method == 0)
             cr_sheet_title(c->sheet, target, words);
         return add_map(c, e, target, method, r->maps, r->method->title, err);
     }
     const int row = target * e->n_results + method;
-    snprintf(words, sizeof words, "%s for %s", r->method->title, title);
+    snprintf(words, sizeof words, "%s%s for %s", r->method->title, cr_explainer_smoothing(e), title);
     cr_sheet_title(c->sheet, row, words);
     if (r->n_raw == 1)
         return add_map(c, e, row, 0, r->maps, "all layers together", err);

@@ -53,7 +53,7 @@ static void describe_class(char *title, size_t size, const run *r, int class_ind
 static void describe(char *caption, size_t size, const run *r, const map_facts *facts, const char *class_title)
 {
     const cr_explanation *result = facts->result;
-    snprintf(caption, size, "%s for %s at %s%s%s", result->method->title, class_title,
+    snprintf(caption, size, "%s%s for %s at %s%s%s", result->method->title, cr_explainer_smoothing(r->explainer), class_title,
              r->network.net->nodes[result->raw[0].node].name, result->n_raw > 1 ? " and others" : "",
              facts->empty ? " (empty)" : "");
 }

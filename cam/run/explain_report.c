@@ -56,7 +56,7 @@ static void text_written(FILE *out, const char *path)
 static void text_map(const report *r, FILE *out, const image_facts *image, const map_facts *map)
 {
     const run_facts *run = r->run;
-    fprintf(out, "%s for ", map->result->method->title);
+    fprintf(out, "%s%s for ", map->result->method->title, cr_explainer_smoothing(image->explainer));
     if (map->class_index < 0)
         fprintf(out, "the mean of %d class%s", map->n_classes, map->n_classes > 1 ? "es" : "");
     else
