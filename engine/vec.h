@@ -21,6 +21,11 @@ typedef int32_t ivec __attribute__((vector_size(VEC_BYTES), may_alias));
 #define IN_REGISTER(v) ((void)0)
 #endif
 
+INLINE int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 INLINE vec load(const float *p)
 {
     return *(const vec *)p;
