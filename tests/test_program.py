@@ -630,6 +630,7 @@ def test_output_names(run_json, files, tmp_path):
     assert picture("-o", "folder/") == "folder/photo_gradcam.png"
     assert picture("--output=folder/a.b.png") == "folder/a.b.png"
     assert picture("-o", "bare") == "bare"
+    assert picture("-o", "bare", "--method", "layercam,gradcam") == "bare_layercam.png"
     assert picture("-o", "BIG.PNG") == "BIG.PNG"
     for name in ("photo_gradcam.png", "photo_layercam.png", "folder/photo_gradcam.png", "folder/a.b.png", "bare",
                  "BIG.PNG"):

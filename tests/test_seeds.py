@@ -139,5 +139,6 @@ def test_gallery_names_every_command():
     """The gallery's script runs what is tested here."""
     with open(os.path.join(ROOT, "scripts", "gallery.sh"), encoding="utf-8") as script:
         text = script.read()
-    for word in ("--alpha 0.4", "--average-classes", "filters", "features", "--method guided", "--filter 45,271,363,489", "--sheet", "features.0,features.3,features.6,features.9,features.12"):
+    for word in ("--alpha 0.4", "--average-classes", "filters", "features", "--method guided", "--filter 45,271,363,489", "--sheet",
+                 "features.0,features.3,features.6,features.9,features.12", "--arch vgg19 ", "--method guidedgradcam --layer features.35"):
         assert word in text

@@ -79,7 +79,8 @@ bool picture_path(char path[PATH_SIZE], const char *output, const char *stem, co
     if (!output || is_folder(output))
         return picture_path_in(path, output, stem, name, suffix, err);
     const size_t kept = path_stem_length(output);
-    return check_length(path, snprintf(path, PATH_SIZE, "%.*s%s%s", (int)kept, output, suffix, output + kept), err);
+    const char *ending = output[kept] || !*suffix ? output + kept : ".png";
+    return check_length(path, snprintf(path, PATH_SIZE, "%.*s%s%s", (int)kept, output, suffix, ending), err);
 }
 
 bool same_file(const char *a, const char *b)

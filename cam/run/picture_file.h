@@ -12,8 +12,8 @@ bool is_folder(const char *path);
 /* Whether -o names a PNG file, or a folder. */
 bool picture_name_check(const char *path, cr_error *err);
 
-/* The path for a picture: `output` with the suffix before its extension; where output is NULL or names a folder, STEM_NAME and
- * the suffix in the current folder or in that one; NAME and the suffix where stem is "". */
+/* The path for a picture: `output` with the suffix before its extension, .png where it has none; where output is NULL or names
+ * a folder, STEM_NAME and the suffix in the current folder or in that one; NAME and the suffix where stem is "". */
 bool picture_path(char path[PATH_SIZE], const char *output, const char *stem, const char *name, const char *suffix,
                   cr_error *err);
 /* "FOLDER/STEM_NAME", with the suffix, as a PNG; folder may be NULL, for the current one, and need not be there yet. */
