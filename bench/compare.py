@@ -250,6 +250,8 @@ def run_processes(args, variants, say):
         for round_ in range(args.rounds + 1):
             for name, command in commands.items():
                 say(f"{step(round_, args.rounds)}: {name}")
+                # Warm: behind a process of a gigabyte, which has just ended, the first of two runs takes up to twice as long.
+                run_process(command, env)
                 turns.setdefault(name, []).append(run_process(command, env))
     return {name: {"": summary(rounds[1:])} for name, rounds in turns.items()}, left_out
 
