@@ -161,6 +161,7 @@ BAD = [
     (["--weights", "net.bin", "pics", "--method", "random,random"], 2, ["random", "named twice"]),
     (["--weights", "net.bin", "--boxes", "boxes.csv", "--class", "cat"], 2, ["--class has no effect with --boxes"]),
     (["--weights", "net.bin", "pics", "--tolerance", "3"], 2, ["--tolerance has no effect"]),
+    (["--weights", "net.bin", "pics", "--method", "fullgrad,random", "--layer", "layer3"], 2, ["--layer has no effect"]),
     (["--weights", "net.bin", "pics", "--metric", "drop", "--steps", "3"], 2, ["--steps has no effect"]),
     (["--weights", "net.bin", "--boxes", "boxes.csv", "--csv", "boxes.csv"], 2, ["--csv and --boxes name the same file"]),
     (["--weights", "net.bin", "--boxes", "gone.csv"], 1, ["gone.csv"]),

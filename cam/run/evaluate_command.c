@@ -140,6 +140,15 @@ static bool check_metrics(const evaluate_options *o, const bool *given, cr_error
     return true;
 }
 
+/* Baselines and methods that explain all layers together have none to choose. */
+static bool check_layers(const evaluate_options *o, cr_error *err)
+{
+    bool at_layers = !o->n_makers || !o->layers.n; /* the default method is at one */
+    for (int i = 0; i < o->n_makers; i++)
+        at_layers = at_layers || (o->makers[i].method && !(o->makers[i].method->needs & CR_NEEDS_BIASES));
+    return at_layers || cr_fail(err, "--layer has no effect: none of what is evaluated is at a layer; leave it out");
+}
+
 static bool check(const void *fields, const bool *given, const text_list *pictures, cr_error *err)
 {
     const evaluate_options *o = fields;
@@ -154,7 +163,7 @@ static bool check(const void *fields, const bool *given, const text_list *pictur
     for (int i = 0; o->csv && i < 3; i++)
         if (read[i][1] && strcmp(o->csv, read[i][1]) == 0)
             return cr_fail(err, "--csv and %s name the same file, '%.200s'", read[i][0], o->csv);
-    return check_metrics(o, given, err);
+    return check_layers(o, err) && check_metrics(o, given, err);
 }
 
 /* ---- the command ---- */
