@@ -224,28 +224,32 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
     if (call->add == call->y)
         task.add = task.y;
 
-    const int tiles = largest_part(call->y->C, k->oc_tile), OH = part->count[0];
+    const int tiles = largest_part(call->y->C, k->oc_tile), OH = part->count[0], rows = plan->N * OH;
     int row_parts = 1, tile_parts = 1;
-    choose_grid(&row_parts, &tile_parts, plan->N * OH, tiles, &task, plan->threads);
+    choose_grid(&row_parts, &tile_parts, rows, tiles, &task, smaller(plan->threads, MOST_SHARES));
     const size_t weights = (size_t)largest_part(tiles, tile_parts) * (size_t)k->oc_tile * (size_t)call->x->C * (size_t)task.n_taps;
     const size_t rows_of_x = (size_t)call->x->image * (size_t)plan->N / (size_t)row_parts;
     const int row_chunk = weights > rows_of_x ? OH : 4;
 
-#pragma omp parallel for schedule(static) num_threads(plan->threads)
-    for (int i = 0; i < row_parts * tile_parts; i++) {
-        const int row_part = i / tile_parts, tile_part = i % tile_parts;
-        const int first_tile = part_start(tiles, tile_parts, tile_part), last_tile = part_start(tiles, tile_parts, tile_part + 1);
-        const int last_row = part_start(plan->N * OH, row_parts, row_part + 1);
-        for (int row = part_start(plan->N * OH, row_parts, row_part), next; row < last_row; row = next) {
+    shares work = {0};
+    for (int i = 0; i < row_parts * tile_parts; i++)
+        add_share(&work, largest_part(part_size(rows, row_parts, i / tile_parts), row_chunk) *
+                             part_size(tiles, tile_parts, i % tile_parts));
+#pragma omp parallel num_threads(plan->threads)
+    for (int i = thread_index() % work.n, piece; take_piece(&work, &i, &piece);) {
+        const int row_part = i / tile_parts, tile_part = i % tile_parts, my_tiles = part_size(tiles, tile_parts, tile_part);
+        const int tile = part_start(tiles, tile_parts, tile_part) + piece % my_tiles;
+        const int first = part_start(rows, row_parts, row_part) + piece / my_tiles * row_chunk;
+        const int end = smaller(first + row_chunk, part_start(rows, row_parts, row_part + 1));
+        for (int row = first, next; row < end; row = next) {
             const int n = row / OH, row0 = row % OH;
-            next = smaller(smaller(row + row_chunk, (n + 1) * OH), last_row);
+            next = smaller((n + 1) * OH, end);
             conv_task image = task;
             image.x.p += n * call->x->image;
             image.y.p += n * call->y->image;
             if (call->add)
                 image.add.p += n * call->add->image;
-            for (int tile = first_tile; tile < last_tile; tile++)
-                run_rows(k, &image, tile, row0, row0 + next - row);
+            run_rows(k, &image, tile, row0, row0 + next - row);
         }
     }
 }

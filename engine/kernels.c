@@ -260,7 +260,7 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
     for (int ic = 0; ic < BLOCK; ic++) {
         if (ic % (BLOCK / AHEAD) == 0)
             for (int q = 0; q < Q; q++, ahead += BLOCK)
-                __builtin_prefetch(ahead, 0, 2);
+                __builtin_prefetch(ahead);
         if (Q == 1) { /* and M, which many tiles push out of the first-level cache */
             __builtin_prefetch(V + V_point + ic * BLOCK);
             for (int v = 0; v < OC_TILE; v += BLOCK)

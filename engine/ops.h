@@ -12,6 +12,7 @@
 #endif
 
 #include "plan.h"
+#include "shares.h"
 
 /* Which thread of a parallel region runs this: 0 to plan->threads - 1. */
 static inline int thread_index(void)
@@ -47,6 +48,11 @@ static inline int largest_part(int count, int parts)
 static inline int part_start(int count, int parts, int i)
 {
     return (int)((int64_t)count * i / parts);
+}
+
+static inline int part_size(int count, int parts, int i)
+{
+    return part_start(count, parts, i + 1) - part_start(count, parts, i);
 }
 
 /* One convolution, forward or backward: y = epilogue(sum over taps of x * w). add may be NULL, or y itself. */

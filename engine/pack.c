@@ -61,7 +61,7 @@ static size_t tile_size(const cr_plan *plan, const conv_part *part, const tensor
     return (size_t)x->blocks * (size_t)x->block * (size_t)(part->taps[0] * part->taps[1]) * (size_t)plan->k->oc_tile;
 }
 
-static size_t part_size(const cr_plan *plan, const conv_part *part, const tensor *x, int outs)
+static size_t packed_floats(const cr_plan *plan, const conv_part *part, const tensor *x, int outs)
 {
     return (size_t)oc_tiles(plan, outs) * tile_size(plan, part, x);
 }
@@ -70,9 +70,9 @@ size_t conv_packed_size(const cr_plan *plan, const step *s)
 {
     const tensor *x = &plan->value[s->x], *y = &plan->value[s->last], *dy = &plan->grad[s->last];
     size_t size = (size_t)oc_tiles(plan, y->C) * (size_t)plan->k->oc_tile; /* bias */
-    size += part_size(plan, &s->forward, x, y->C);
+    size += packed_floats(plan, &s->forward, x, y->C);
     for (int i = 0; i < s->n_backward; i++)
-        size += part_size(plan, &s->backward[i], dy, x->C);
+        size += packed_floats(plan, &s->backward[i], dy, x->C);
     return size;
 }
 

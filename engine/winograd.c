@@ -2,11 +2,11 @@
  * points (kernels.c says what they compute).
  *
  * The output is cut into m x m tiles; tiles of all images and rows form one list. Threads share out tiles and output
- * channels as a grid: each has a range of both, and works on it without waiting for the others. For a group of its tiles:
+ * channels as a grid: each has a range of both, and works on it without waiting for the others. For a chunk of its tiles:
  *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
- *   2. for each tile of output channels and chunk of tiles, 16 input channels and a row of 6 points at a time, the kernel
- *      transforms the weights, U (6 points, 16, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution
- *      per point, by a register tile like that of direct convolutions; then M is transformed to output pixels.
+ *   2. for each tile of output channels, 16 input channels and a row of 6 points at a time, the kernel transforms the
+ *      weights, U (6 points, 16, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a
+ *      register tile like that of direct convolutions; then M is transformed to output pixels.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
  * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
@@ -18,8 +18,7 @@
 #include "ops.h"
 
 enum {
-    CHUNK_TILES = 98,       /* tiles in M: 450 KB */
-    GROUP_FLOATS = 1 << 20, /* V: 4 MB, of the last-level cache */
+    CHUNK_TILES = 98, /* tiles in M: 450 KB; in V: 3.6 MB of 256 channels */
     /* What the work on 16 input channels costs a core, in ns, to choose the grid: */
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
@@ -31,7 +30,7 @@ typedef struct winograd_shape {
     int tile_rows, tile_cols, tiles; /* of one image; of all */
     int tile_parts, oc_parts;        /* the grid of threads */
     int oc_tiles;                    /* tiles of output channels */
-    int group, chunk;                /* tiles in V, tiles in M */
+    int chunk;                       /* tiles in V and M */
     ptrdiff_t V_point, M_point;      /* floats from one point to the next */
     ptrdiff_t w_block;               /* from 16 input channels' packed weights to the next 16's */
     ptrdiff_t V, M;                  /* floats of each, for one thread */
@@ -69,12 +68,10 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.tile_cols = largest_part(part->count[1], s.m);
     s.tiles = N * s.tile_rows * s.tile_cols;
     s.oc_tiles = largest_part(OC, oc_tile);
-    choose_grid(&s, plan->threads);
+    choose_grid(&s, smaller(plan->threads, MOST_SHARES));
     const int tiles = largest_part(s.tiles, s.tile_parts);
     s.chunk = largest_part(tiles, largest_part(tiles, CHUNK_TILES));
-    const int chunks_in_group = GROUP_FLOATS / (WINOGRAD_POINTS * x->blocks * BLOCK * s.chunk);
-    s.group = smaller(tiles, (chunks_in_group < 1 ? 1 : chunks_in_group) * s.chunk);
-    s.V_point = odd_lines((ptrdiff_t)x->blocks * s.group * BLOCK);
+    s.V_point = odd_lines((ptrdiff_t)x->blocks * s.chunk * BLOCK);
     s.M_point = odd_lines((ptrdiff_t)s.chunk * oc_tile);
     s.w_block = (ptrdiff_t)s.taps * s.taps * BLOCK * oc_tile;
     s.V = WINOGRAD_POINTS * s.V_point;
@@ -95,7 +92,7 @@ int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const winograd_shape s = shape_of(plan, part, x, OC, N);
-    return (size_t)(s.tile_parts * s.oc_parts * (s.V + s.M));
+    return (size_t)(plan->threads * (s.V + s.M));
 }
 
 /* ---- which tile a number stands for ---- */
@@ -112,28 +109,27 @@ static place tile_place(const winograd_shape *s, int tile)
 
 /* ---- the two phases ---- */
 
-/* Transforms input-channel block b of tiles first .. first + count - 1. */
-static void transform_patches(const cr_plan *plan, const winograd_shape *s, const conv_part *part, const tensor *x,
-                              float *arena, float *V, int b, int first, int count)
-{
-    const map mx = tensor_map(arena, x, 0);
-    for (int t = 0; t < count; t++) {
-        const place at = tile_place(s, first + t);
-        /* The halo holds the zeros that taps reach; a last tile that hangs over reaches further. */
-        const int above = part->offset[0][0], left = part->offset[1][0];
-        const float *patch = mx.p + at.image * x->image + b * x->plane + (at.row + above) * x->row +
-                             (at.col + left) * (ptrdiff_t)BLOCK;
-        plan->k->winograd_input(V + ((ptrdiff_t)b * s->group + t) * BLOCK, s->V_point, patch, x->row,
-                                x->H + x->halo[0] - (at.row + above), x->W + x->halo[1] - (at.col + left));
-    }
-}
-
-/* What one thread works on: tiles of the output's pixels and a tile of its channels. */
+/* What a thread works on: tiles of the output's pixels and a tile of its channels. */
 typedef struct piece {
-    int oc_tile;
     int first, count; /* tiles */
-    int in_V;         /* where in V the first one lies */
+    int oc_tile;
 } piece;
+
+static void transform_patches(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const piece *at, float *V)
+{
+    const conv_part *part = call->part;
+    const tensor *x = call->x;
+    const map mx = tensor_map(call->arena, x, 0);
+    for (int b = 0; b < x->blocks; b++)
+        for (int t = 0; t < at->count; t++) {
+            const place from = tile_place(s, at->first + t);
+            /* The halo holds the zeros that taps reach; a last tile that hangs over reaches further. */
+            const int row = from.row + part->offset[0][0], col = from.col + part->offset[1][0];
+            const float *patch = mx.p + from.image * x->image + b * x->plane + row * x->row + col * (ptrdiff_t)BLOCK;
+            plan->k->winograd_input(V + ((ptrdiff_t)b * at->count + t) * BLOCK, s->V_point, patch, x->row,
+                                    x->H + x->halo[0] - row, x->W + x->halo[1] - col);
+        }
+}
 
 /* y = epilogue( A^T M A ) */
 static void write_output(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *M, const piece *at)
@@ -159,39 +155,47 @@ static void write_output(const cr_plan *plan, const winograd_shape *s, const con
     }
 }
 
+/* Piece i of a share: chunk by chunk of its tiles, all its output channels. */
+static piece piece_of(const winograd_shape *s, int share, int i)
+{
+    const int tile_part = share / s->oc_parts, oc_part = share % s->oc_parts;
+    const int oc_tiles = part_size(s->oc_tiles, s->oc_parts, oc_part);
+    const int first = part_start(s->tiles, s->tile_parts, tile_part) + i / oc_tiles * s->chunk;
+    const int end = part_start(s->tiles, s->tile_parts, tile_part + 1);
+    return (piece){first, smaller(s->chunk, end - first), part_start(s->oc_tiles, s->oc_parts, oc_part) + i % oc_tiles};
+}
+
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 {
     const winograd_shape s = shape_of(plan, call->part, call->x, call->y->C, plan->N);
+    shares work = {0};
+    for (int i = 0; i < s.tile_parts * s.oc_parts; i++)
+        add_share(&work, largest_part(part_size(s.tiles, s.tile_parts, i / s.oc_parts), s.chunk) *
+                             part_size(s.oc_tiles, s.oc_parts, i % s.oc_parts));
 
-#pragma omp parallel for schedule(static) num_threads(plan->threads)
-    for (int i = 0; i < s.tile_parts * s.oc_parts; i++) {
-        float *V = scratch + i * (s.V + s.M), *M = V + s.V;
-        const int tile_part = i / s.oc_parts, oc_part = i % s.oc_parts;
-        const int last = part_start(s.tiles, s.tile_parts, tile_part + 1);
-        const int oc_first = part_start(s.oc_tiles, s.oc_parts, oc_part);
-        const int oc_last = part_start(s.oc_tiles, s.oc_parts, oc_part + 1);
-        for (int group = part_start(s.tiles, s.tile_parts, tile_part); group < last; group += s.group) {
-            const int tiles = smaller(s.group, last - group);
-            for (int b = 0; b < call->x->blocks; b++)
-                transform_patches(plan, &s, call->part, call->x, call->arena, V, b, group, tiles);
-            for (int oc = oc_first; oc < oc_last; oc++)
-                for (int first = 0; first < tiles; first += s.chunk) {
-                    const piece at = {oc, group + first, smaller(s.chunk, tiles - first), first};
-                    const winograd_products task = {
-                        .M = M,
-                        .M_point = s.M_point,
-                        .M_block = (ptrdiff_t)at.count * BLOCK,
-                        .V = V + at.in_V * BLOCK,
-                        .V_point = s.V_point,
-                        .V_block = (ptrdiff_t)s.group * BLOCK,
-                        .w = call->part->w + (ptrdiff_t)oc * call->x->blocks * s.w_block,
-                        .taps = s.taps,
-                        .n_in = call->x->blocks,
-                        .tiles = at.count,
-                    };
-                    plan->k->winograd_multiply(&task);
-                    write_output(plan, &s, call, M, &at);
-                }
+#pragma omp parallel num_threads(plan->threads)
+    {
+        float *V = scratch + thread_index() * (s.V + s.M), *M = V + s.V;
+        int held = -1; /* the first tile of the chunk whose patches V holds */
+        for (int share = thread_index() % work.n, i; take_piece(&work, &share, &i);) {
+            const piece at = piece_of(&s, share, i);
+            if (at.first != held)
+                transform_patches(plan, &s, call, &at, V);
+            held = at.first;
+            const winograd_products task = {
+                .M = M,
+                .M_point = s.M_point,
+                .M_block = (ptrdiff_t)at.count * BLOCK,
+                .V = V,
+                .V_point = s.V_point,
+                .V_block = (ptrdiff_t)at.count * BLOCK,
+                .w = call->part->w + (ptrdiff_t)at.oc_tile * call->x->blocks * s.w_block,
+                .taps = s.taps,
+                .n_in = call->x->blocks,
+                .tiles = at.count,
+            };
+            plan->k->winograd_multiply(&task);
+            write_output(plan, &s, call, M, &at);
         }
     }
 }
