@@ -24,6 +24,14 @@ static inline int thread_index(void)
 #endif
 }
 
+/* arena.c, in the order a plan calls them, with by_image.c's between: lifetimes, which sums take the place of what was added,
+ * zeros around, layouts and places. false: out of memory; of lay_out_all: too large to address. */
+void find_lifetimes(cr_plan *plan);
+void add_in_place(cr_plan *plan);
+bool plan_halos(cr_plan *plan);
+bool lay_out_all(cr_plan *plan);
+bool place_tensors(cr_plan *plan);
+
 /* by_image.c, in the order a plan calls them: how many steps run image by image; what that means for lifetimes and places;
  * once all is packed, the views. */
 void choose_by_image(cr_plan *plan);

@@ -25,6 +25,7 @@ typedef struct tensor {
     size_t size;      /* of all images */
     size_t offset;    /* of the first float, halo included */
     int start, end;   /* lifetime, both inclusive; end < start: there is no such tensor */
+    bool in_place;    /* the value of a convolution that writes it over what it adds */
     bool one_image;   /* has a place for one image at a time (by_image.c); image is 0 */
 } tensor;
 

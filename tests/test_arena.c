@@ -14,7 +14,7 @@ static const tensor **new_list(const cr_plan *plan)
                  sizeof(const tensor *));
 }
 
-/* All tensors of a plan that have a place. */
+/* All tensors of a plan that have a place of their own. */
 static size_t list_tensors(const cr_plan *plan, const tensor **list)
 {
     size_t count = 0;
@@ -34,7 +34,7 @@ static size_t list_tensors(const cr_plan *plan, const tensor **list)
     list[count++] = &plan->seed;
     size_t placed = 0;
     for (size_t i = 0; i < count; i++)
-        if (tensor_exists(list[i]) && list[i]->size > 0)
+        if (tensor_exists(list[i]) && list[i]->size > 0 && !list[i]->in_place)
             list[placed++] = list[i];
     return placed;
 }
@@ -55,6 +55,25 @@ static void check_places(const cr_plan *plan)
         }
     }
     free(list);
+}
+
+/* How many sums lie over what they add; that nobody reads that one later, and that both look alike. */
+static int check_in_place(const cr_plan *plan)
+{
+    int found = 0;
+    for (int i = 0; i < plan->n_steps; i++) {
+        const step *s = &plan->steps[i];
+        const tensor *sum = &plan->value[s->last], *added = &plan->value[s->add >= 0 ? s->add : 0];
+        if (!sum->in_place)
+            continue;
+        found++;
+        assert_true(s->add >= 0 && s->add != s->x && !plan->kept[s->add] && !plan->given[s->add]);
+        assert_true(sum->offset == added->offset && sum->image == added->image && sum->plane == added->plane &&
+                    sum->row == added->row && sum->end <= added->end);
+        for (int later = i + 1; later < plan->n_steps; later++)
+            assert_true(plan->steps[later].x != s->add && plan->steps[later].add != s->add);
+    }
+    return found;
 }
 
 /* Fills everything with NaN that, at this time, holds nothing written before and read now or later. */
@@ -105,6 +124,7 @@ static void check_arena_of(const subject *s, cr_request request, int node)
     request.n_grad = 3;
     run r = start_run(s->net, &request);
     check_places(r.plan);
+    check_in_place(r.plan);
     cr_tape_forward(r.tape, s->x);
     run_backward(&r, s->seed);
     result clean = read_result(&r, node);
@@ -182,6 +202,34 @@ static void test_less_asked_takes_less(void **state)
     free_subject(&s);
 }
 
+/* Every residual block's sum in a forward alone; not where what was added, or its sign, is needed later. */
+static void test_sums_in_place(void **state)
+{
+    (void)state;
+    subject networks[] = {make_subject("resnet18", 8, 7, 1, 45, 61), make_subject("resnet50", 4, 7, 3, 45, 61)};
+    const int blocks[] = {8, 16};
+    for (int i = 0; i < 2; i++) {
+        subject *s = &networks[i];
+        const int kept[] = {cr_net_find(s->net, "layer2", NULL), cr_net_find(s->net, "layer3.0.downsample.1", NULL)}, input = 0;
+        cr_request request = request_of(s);
+        for (request.n_keep = 0; request.n_keep < 3; request.n_keep++) {
+            request.keep = kept;
+            run r = start_run(s->net, &request);
+            check_places(r.plan);
+            /* what layer2 ends in is read by layer3.0's first convolution and its downsampling alone */
+            assert_int_equal(check_in_place(r.plan), blocks[i] - (request.n_keep == 2));
+            stop_run(&r);
+        }
+        request.n_keep = 0;
+        request.grad = &input;
+        request.n_grad = 1;
+        run r = start_run(s->net, &request);
+        assert_int_equal(check_in_place(r.plan), 4); /* downsamplings, and the max-pool, have no sign that a backward would read */
+        stop_run(&r);
+        free_subject(s);
+    }
+}
+
 static int one_thread(void **state)
 {
     (void)state;
@@ -196,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup(test_arena, one_thread),
         cmocka_unit_test_setup(test_arena_of_training, one_thread),
         cmocka_unit_test_setup(test_less_asked_takes_less, one_thread),
+        cmocka_unit_test_setup(test_sums_in_place, one_thread),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }
