@@ -151,7 +151,7 @@ static bool is_vector(const cr_plan *plan, int node)
 }
 
 /* Convolutions read the input's few channels plain, without padding them to a block; so does a flatten. */
-static bool is_plain(const cr_plan *plan, int node)
+bool is_plain(const cr_plan *plan, int node)
 {
     if (plan->net->nodes[node].op != CR_INPUT)
         return false;

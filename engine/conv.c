@@ -42,7 +42,7 @@ static bool make_forward(const cr_plan *plan, step *s)
     if (!allocate_taps(part, n))
         return false;
     for (int axis = 0; axis < 2; axis++) {
-        part->count[axis] = plan->shape[s->last][1 + axis];
+        part->count[axis] = plan->shape[s->node][1 + axis];
         for (int k = 0; k < n->kernel[axis]; k++)
             add_tap(part, axis, k, k * n->dilation[axis] - n->pad[axis]);
     }
@@ -108,6 +108,23 @@ static bool choose_winograd(const cr_plan *plan, const conv_part *part, const in
     return true;
 }
 
+enum { POOLED_ROWS = 4 }; /* that are made at once from a strip of the convolution's */
+
+/* From an input row to the one behind the last that `count` rows of windows read. */
+static int rows_of_windows(const window *win, int count)
+{
+    return (count - 1) * win->stride[0] + (win->kernel[0] - 1) * win->dilation[0] + 1;
+}
+
+/* Floats of that strip. */
+static size_t strip_size(const cr_plan *plan, const step *s)
+{
+    const window win = node_window(&plan->net->nodes[s->pool]);
+    const int *shape = plan->shape[s->node];
+    return (size_t)largest_part(shape[0], BLOCK) * (size_t)smaller(rows_of_windows(&win, POOLED_ROWS), shape[1]) *
+           (size_t)shape[2] * BLOCK;
+}
+
 bool conv_plan_halos(cr_plan *plan, step *s)
 {
     const cr_node *n = &plan->net->nodes[s->node];
@@ -128,7 +145,9 @@ void conv_plan_kernels(cr_plan *plan, step *s, int forward_N)
 {
     const cr_node *n = &plan->net->nodes[s->node];
     const tensor *x = &plan->value[s->x], *dy = &plan->grad[s->last];
-    s->forward.winograd = choose_winograd(plan, &s->forward, n->stride, x);
+    s->forward.winograd = s->pool < 0 && choose_winograd(plan, &s->forward, n->stride, x);
+    if (s->pool >= 0)
+        s->scratch.size = (size_t)plan->threads * strip_size(plan, s);
     if (s->forward.winograd)
         s->scratch.size = winograd_scratch(plan, &s->forward, x, plan->shape[s->last][0], forward_N);
     for (int i = 0; i < s->n_backward; i++) {
@@ -194,11 +213,9 @@ static void run_rows(const kernels *k, const conv_task *task, int tile, int row0
     }
 }
 
-/* Either the weights or the rows of x should stay in a core's second-level cache while the other streams by: the larger
- * of the two is walked through once. */
-static void direct_run(const cr_plan *plan, const conv_call *call, const int x_stride[2], const int y_stride[2])
+/* A direct convolution of image 0; where its output goes is left to the caller. */
+static conv_task direct_task(const cr_plan *plan, const conv_call *call, const int x_stride[2])
 {
-    const kernels *k = plan->k;
     const conv_part *part = call->part;
     conv_task task = {
         .x = tensor_map(call->arena, call->x, 0),
@@ -207,17 +224,27 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
         .tap = part->tap,
         .n_taps = part->taps[0] * part->taps[1],
         .w = part->w,
-        .w_tile = (ptrdiff_t)k->oc_tile * call->x->blocks * call->x->block * part->taps[0] * part->taps[1],
+        .w_tile = (ptrdiff_t)plan->k->oc_tile * call->x->blocks * call->x->block * part->taps[0] * part->taps[1],
         .bias = call->bias,
-        .y = tensor_map(call->arena, call->y, 0),
         .out_blocks = call->y->blocks,
         .OW = part->count[1],
         .relu = call->relu,
     };
-    if (call->add)
-        task.add = tensor_map(call->arena, call->add, 0);
     task.x.row *= x_stride[0];
     task.x.col *= x_stride[1];
+    return task;
+}
+
+/* Either the weights or the rows of x should stay in a core's second-level cache while the other streams by: the larger
+ * of the two is walked through once. */
+static void direct_run(const cr_plan *plan, const conv_call *call, const int x_stride[2], const int y_stride[2])
+{
+    const kernels *k = plan->k;
+    const conv_part *part = call->part;
+    conv_task task = direct_task(plan, call, x_stride);
+    task.y = tensor_map(call->arena, call->y, 0);
+    if (call->add)
+        task.add = tensor_map(call->arena, call->add, 0);
     task.y.p += part->first[0] * task.y.row + part->first[1] * task.y.col;
     task.y.row *= y_stride[0];
     task.y.col *= y_stride[1];
@@ -254,6 +281,74 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
     }
 }
 
+/* ---- a convolution and its max-pool ---- */
+
+/* The few rows of the convolution's output that a thread has at hand; they never leave its second-level cache. */
+typedef struct strip {
+    map rows;             /* of all channel blocks; rows.p is row `first` of an image */
+    int image, first, end;
+} strip;
+
+/* Rows row0 .. row1 - 1 of image n of y. Of the convolution's rows below, those of the strip are taken as they are. */
+static void pool_rows(const cr_plan *plan, const conv_call *call, const conv_task *whole, const window *win, strip *have, int n,
+                      int row0, int row1)
+{
+    const tensor *y = call->y;
+    const map rows = have->rows;
+    const int top = row0 * win->stride[0] - win->pad[0], first = top > 0 ? top : 0;
+    const int end = smaller(top + rows_of_windows(win, row1 - row0), call->part->count[0]);
+    int done = 0;
+    if (have->image == n && first >= have->first && first < have->end) {
+        done = smaller(have->end, end) - first;
+        for (int b = 0; b < y->blocks; b++)
+            memmove(rows.p + b * rows.block, rows.p + b * rows.block + (first - have->first) * rows.row,
+                    sizeof(float) * (size_t)done * (size_t)rows.row);
+    }
+    conv_task task = *whole;
+    task.x.p += n * call->x->image + (first + done) * task.x.row;
+    task.y = rows;
+    task.y.p += done * rows.row;
+    for (int tile = 0; tile < largest_part(y->C, plan->k->oc_tile); tile++)
+        run_rows(plan->k, &task, tile, 0, end - first - done);
+    *have = (strip){rows, n, first, end};
+
+    window inside = *win;
+    inside.pad[0] = first - top;
+    for (int b = 0; b < y->blocks; b++) {
+        map from = rows, to = tensor_map(call->arena, y, n);
+        from.p += b * rows.block;
+        to.p += b * to.block + row0 * to.row;
+        plan->k->maxpool(to, NULL, from, end - first, call->part->count[1], y->W, 0, row1 - row0, &inside);
+    }
+}
+
+/* The convolution's whole output would be several times as large as what is left of it: it is pooled as it is made. */
+static void pooled_run(const cr_plan *plan, const step *s, const conv_call *call, float *scratch)
+{
+    const window win = node_window(&plan->net->nodes[s->pool]);
+    const conv_task task = direct_task(plan, call, plan->net->nodes[s->node].stride);
+    const size_t size = strip_size(plan, s);
+    const int H = call->y->H, rows = plan->N * H, parts = smaller(smaller(plan->threads, MOST_SHARES), rows);
+    shares work = {0};
+    for (int i = 0; i < parts; i++)
+        add_share(&work, largest_part(part_size(rows, parts, i), POOLED_ROWS));
+#pragma omp parallel num_threads(plan->threads)
+    {
+        const ptrdiff_t row = (ptrdiff_t)call->part->count[1] * BLOCK, block = (ptrdiff_t)size / call->y->blocks;
+        strip have = {.rows = {scratch + (size_t)thread_index() * size, block, row, BLOCK}, .image = -1};
+        for (int i = thread_index() % work.n, piece; take_piece(&work, &i, &piece);) {
+            const int first = part_start(rows, parts, i) + piece * POOLED_ROWS;
+            const int end = smaller(first + POOLED_ROWS, part_start(rows, parts, i + 1));
+            for (int at = first, next; at < end; at = next) {
+                next = smaller((at / H + 1) * H, end);
+                pool_rows(plan, call, &task, &win, &have, at / H, at % H, at % H + next - at);
+            }
+        }
+    }
+}
+
+/* ---- the op ---- */
+
 void conv_forward(const cr_plan *plan, const step *s, float *arena)
 {
     static const int dense[2] = {1, 1};
@@ -266,7 +361,9 @@ void conv_forward(const cr_plan *plan, const step *s, float *arena)
         .relu = s->relu,
         .arena = arena,
     };
-    if (s->forward.winograd)
+    if (s->pool >= 0)
+        pooled_run(plan, s, &call, arena + s->scratch.offset);
+    else if (s->forward.winograd)
         winograd_run(plan, &call, arena + s->scratch.offset);
     else
         direct_run(plan, &call, plan->net->nodes[s->node].stride, dense);

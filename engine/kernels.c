@@ -24,10 +24,10 @@ enum {
 
 /* ---- convolution ---- */
 
-/* R rows x P pixels x OC_TILE channels. R, P and col (x.col) are constants in every call, so the loops over them
- * unroll and acc lives in registers. */
+/* R rows x P pixels x OC_TILE channels. R and P are constants in every call, so the loops over them unroll and acc lives in
+ * registers. So is col (x.col), and in_block (x.block) where it is 1: then there is no innermost loop. */
 INLINE void conv_tile(const conv_task *task, const float *w, const float *x, const float *ahead, float *y,
-                      const float *add, int oc0, int R, int P, ptrdiff_t col)
+                      const float *add, int oc0, int R, int P, int in_block, ptrdiff_t col)
 {
     vec acc[MOST_PIXELS][OC_VECS];
     for (int v = 0; v < OC_VECS; v++)
@@ -41,7 +41,7 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
     for (int block = 0; block < task->n_in; block++, x += task->x.block)
         for (int t = 0; t < task->n_taps; t++) {
             const float *at = x + task->tap[t];
-            for (int ic = 0; ic < task->in_block; ic++, at++, w += OC_TILE, ahead += BLOCK) {
+            for (int ic = 0; ic < in_block; ic++, at++, w += OC_TILE, ahead += BLOCK) {
                 __builtin_prefetch(ahead);
                 vec weight[OC_VECS];
                 for (int v = 0; v < OC_VECS; v++)
@@ -82,12 +82,12 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
 #define TILE_CASE(R, P)                                   \
     case P:                                               \
         if (P * R <= TILE_PIXELS)                         \
-            conv_tile(task, w, x, ahead, y, add, oc0, R, P, col);\
+            conv_tile(task, w, x, ahead, y, add, oc0, R, P, in_block, col);\
         break;
 
 /* One tile of R rows x width pixels, width <= TILE_PIXELS / R. */
 INLINE void conv_width(const conv_task *task, const float *w, const float *x, const float *ahead, float *y,
-                       const float *add, int oc0, int R, int width, ptrdiff_t col)
+                       const float *add, int oc0, int R, int width, int in_block, ptrdiff_t col)
 {
     switch (width) {
         TILE_CASE(R, 1) TILE_CASE(R, 2) TILE_CASE(R, 3) TILE_CASE(R, 4) TILE_CASE(R, 5) TILE_CASE(R, 6) TILE_CASE(R, 7)
@@ -106,7 +106,7 @@ INLINE const float *next_weights(const conv_task *task, const float *w, int pass
 }
 
 /* Rows are cut into tiles of nearly equal width; narrow maps take two rows in one tile. */
-INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdiff_t col)
+INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, int in_block, ptrdiff_t col)
 {
     const float *w = task->w + tile * task->w_tile;
     const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
@@ -121,9 +121,9 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, ptrdi
             const int width = narrow + (i < wide);
             const float *ahead = next_weights(task, w, pass++);
             if (two)
-                conv_width(task, w, x, ahead, y, add, oc0, 2, width, col);
+                conv_width(task, w, x, ahead, y, add, oc0, 2, width, in_block, col);
             else
-                conv_width(task, w, x, ahead, y, add, oc0, 1, width, col);
+                conv_width(task, w, x, ahead, y, add, oc0, 1, width, in_block, col);
             x += width * col;
             y += width * my->col;
             add = add ? add + width * ma->col : NULL;
@@ -145,10 +145,10 @@ static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
             const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
             float *y = my->p + oh * my->row + ow * my->col;
             if (ow + ANY_STEP_PIXELS <= task->OW) {
-                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, ANY_STEP_PIXELS, mx->col);
+                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, ANY_STEP_PIXELS, task->in_block, mx->col);
                 ow += ANY_STEP_PIXELS;
             } else {
-                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, 1, mx->col);
+                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, 1, task->in_block, mx->col);
                 ow++;
             }
         }
@@ -156,25 +156,19 @@ static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
 
 static void conv(const conv_task *task, int tile, int row0, int row1)
 {
-    switch (task->x.col) {
-    case BLOCK: /* stride 1 */
-        conv_rows(task, tile, row0, row1, BLOCK);
-        break;
-    case 2 * BLOCK: /* stride 2 */
-        conv_rows(task, tile, row0, row1, 2 * BLOCK);
-        break;
-    case 1: /* plain input, stride 1: VGG's first layer */
-        conv_rows(task, tile, row0, row1, 1);
-        break;
-    case 2: /* plain input, stride 2: ResNet's */
-        conv_rows(task, tile, row0, row1, 2);
-        break;
-    case 4: /* plain input, stride 4: AlexNet's */
-        conv_rows(task, tile, row0, row1, 4);
-        break;
-    default:
+    const ptrdiff_t stride = task->x.col / task->in_block;
+    if (task->in_block == BLOCK && stride == 1)
+        conv_rows(task, tile, row0, row1, task->in_block, BLOCK);
+    else if (task->in_block == BLOCK && stride == 2)
+        conv_rows(task, tile, row0, row1, task->in_block, 2 * BLOCK);
+    else if (task->in_block == 1 && stride == 1) /* plain input: VGG's first layer */
+        conv_rows(task, tile, row0, row1, 1, 1);
+    else if (task->in_block == 1 && stride == 2) /* ResNet's */
+        conv_rows(task, tile, row0, row1, 1, 2);
+    else if (task->in_block == 1 && stride == 4) /* AlexNet's */
+        conv_rows(task, tile, row0, row1, 1, 4);
+    else
         conv_any_step(task, tile, row0, row1);
-    }
 }
 
 /* ---- Winograd's minimal filtering: winograd_transforms.h has the mathematics ---- */

@@ -29,6 +29,7 @@ static inline int thread_index(void)
 void find_lifetimes(cr_plan *plan);
 void add_in_place(cr_plan *plan);
 bool plan_halos(cr_plan *plan);
+bool is_plain(const cr_plan *plan, int node);
 bool lay_out_all(cr_plan *plan);
 bool place_tensors(cr_plan *plan);
 
@@ -92,6 +93,7 @@ void conv_forward(const cr_plan *plan, const step *s, float *arena);
 void conv_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 
 /* pool.c */
+window node_window(const cr_node *n);
 void maxpool_forward(const cr_plan *plan, const step *s, float *arena);
 void maxpool_backward(const cr_plan *plan, const step *s, const tensor *dy, float *arena);
 void avgpool_forward(const cr_plan *plan, const step *s, float *arena);

@@ -154,7 +154,7 @@ static int sole_reader(const cr_plan *plan, int node)
 static step make_step(const cr_plan *plan, int node, bool *fused)
 {
     const cr_node *nodes = plan->net->nodes;
-    step s = {.node = node, .last = node, .x = -1, .add = -1, .batchnorm = -1};
+    step s = {.node = node, .last = node, .x = -1, .add = -1, .batchnorm = -1, .pool = -1};
     if (plan->given[node])
         return s;
     s.x = plan->source[nodes[node].in[0]];
@@ -221,6 +221,26 @@ static void find_gradients(cr_plan *plan, bool *needed)
         s->need_params = s->x >= 0 && wants_params(plan, s->node);
         s->active = s->need_x || s->need_add || s->need_params;
         needed[s->last] = s->active || plan->kept_grad[s->last];
+    }
+}
+
+/* The first convolution's large output, where its max-pool alone reads it and no backward does, is never written as a whole. */
+static void fuse_first_pool(cr_plan *plan)
+{
+    for (int i = 0; i < plan->n_steps; i++) {
+        step *s = &plan->steps[i];
+        if (step_op(plan, s) != CR_CONV2D || s->active || !is_plain(plan, s->x))
+            continue;
+        const int pool = sole_reader(plan, s->last);
+        for (int j = i + 1; j < plan->n_steps; j++)
+            if (plan->steps[j].node == pool && step_op(plan, &plan->steps[j]) == CR_MAXPOOL && !plan->steps[j].active) {
+                step both = *s;
+                both.pool = both.last = pool;
+                plan->steps[j] = both;
+                plan->n_steps--;
+                memmove(s, s + 1, sizeof *s * (size_t)(plan->n_steps - i));
+                return;
+            }
     }
 }
 
@@ -316,6 +336,7 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         goto end;
     }
     find_gradients(plan, needed);
+    fuse_first_pool(plan);
     find_lifetimes(plan);
     choose_by_image(plan);
     share_images(plan);

@@ -1,8 +1,9 @@
 /* plan.h - what a plan consists of: tensors with a place in the arena, and steps in execution order.
  *
  * The first steps stand for values that are given: the input's, or that of the node where runs start. Every other
- * step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], batchnorm
- * [+ residual add] [+ ReLU, where its backward is the plain one], or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a
+ * step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU] [+ max-pool, where the
+ * convolution reads the input and no backward comes there], batchnorm [+ residual add] [+ ReLU, where its backward is the plain
+ * one], or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a
  * fused step do not exist; nodes asked for by name are never inside one. A batchnorm is folded into the convolution before
  * it where neither's parameters get gradients. Outside of training dropout is the identity: its node shares its input's
  * value and gradient.
@@ -47,6 +48,7 @@ typedef struct step {
     int x, add;            /* nodes read: the input, or -1 where the value is given; the fused addition's other side or -1 */
     bool relu;             /* ends in a fused ReLU */
     int batchnorm;         /* node of the folded batchnorm, or -1 */
+    int pool;              /* node of the fused max-pool, or -1 */
     conv_part forward;     /* CR_CONV2D */
     conv_part *backward;   /* CR_CONV2D with need_x: stride[0] * stride[1] parts */
     int n_backward;

@@ -4,7 +4,7 @@
 
 #include "ops.h"
 
-static window node_window(const cr_node *n)
+window node_window(const cr_node *n)
 {
     window win;
     memcpy(win.kernel, n->kernel, sizeof win.kernel);

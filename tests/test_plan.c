@@ -183,7 +183,7 @@ static void test_same_bits_in_any_batch(void **state)
     static const struct {
         int N, H, W;
         bool by_image; /* where it is large, its first steps run so */
-    } cases[] = {{3, 45, 52, false}, {6, 200, 230, true}};
+    } cases[] = {{3, 45, 52, false}, {7, 200, 230, true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         subject s = make_subject("resnet18", 8, 5, cases[i].N, cases[i].H, cases[i].W);
         const int nodes[] = {0, cr_net_find(s.net, "layer2.0.conv1", NULL), cr_net_find(s.net, "layer4", NULL)};
@@ -202,6 +202,77 @@ static void test_same_bits_of_linear_layers(void **state)
         add_linear(&b, add_linear(&b, x, "hidden", 75), "fc", 13);
         const int nodes[] = {0, x};
         check_batch(subject_of(b.net, batches[i], 25, 29), nodes, 2, false);
+    }
+}
+
+/* ---- the first convolution and its max-pool ---- */
+
+typedef struct pooled_case {
+    int N, H, W, kernel, stride, pad; /* of the convolution */
+    int pool_kernel[2], pool_stride[2], pool_pad[2], pool_dilation[2];
+} pooled_case;
+
+static const pooled_case pooled_cases[] = {
+    {2, 61, 45, 7, 2, 3, {3, 3}, {2, 2}, {1, 1}, {1, 1}},  /* ResNet's */
+    {1, 71, 67, 11, 4, 2, {3, 3}, {2, 2}, {0, 0}, {1, 1}}, /* AlexNet's */
+    {3, 29, 31, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}},  /* no row is read twice */
+    {2, 40, 33, 3, 1, 1, {5, 4}, {1, 1}, {2, 2}, {1, 1}},  /* many are */
+    {2, 33, 33, 5, 3, 0, {1, 2}, {3, 2}, {0, 0}, {1, 1}},  /* some are not read at all */
+    {2, 27, 30, 3, 1, 1, {3, 2}, {2, 3}, {1, 0}, {2, 3}},
+    {5, 9, 8, 3, 2, 1, {5, 5}, {4, 1}, {2, 2}, {1, 1}},    /* a window as large as the map */
+};
+
+static subject pooled_subject(const pooled_case *c, int *relu, int *pool)
+{
+    enum { CHANNELS = 40 };
+    builder b = new_net("pooled");
+    *relu = add_relu(&b, add_conv2d(&b, add_input(&b, 3), "conv", CHANNELS, c->kernel, c->stride, c->pad, true), "relu");
+    cr_node node = {.op = CR_MAXPOOL, .name = "pool", .in = {*relu, -1}, .channels = CHANNELS};
+    memcpy(node.kernel, c->pool_kernel, sizeof node.kernel);
+    memcpy(node.stride, c->pool_stride, sizeof node.stride);
+    memcpy(node.pad, c->pool_pad, sizeof node.pad);
+    memcpy(node.dilation, c->pool_dilation, sizeof node.dilation);
+    *pool = add_node(&b, &node);
+    add_flatten(&b, add_adaptive_avgpool(&b, *pool, "avgpool", 1), "flatten", CHANNELS);
+    return subject_of(b.net, c->N, c->H, c->W);
+}
+
+/* Made as one, they give the bits they give one after the other; and that is right. */
+static void check_pooled(const subject *s, int relu, int pool)
+{
+    const int both[] = {relu, pool};
+    cr_request apart = request_of(s), fused = apart;
+    apart.keep = both;
+    apart.n_keep = 2;
+    fused.keep = &pool;
+    fused.n_keep = 1;
+    check_request(s->oracle, &apart, s->x, NULL, NETWORK_TOLERANCE, NULL, NULL);
+    run r = start_run(s->net, &apart);
+    cr_tape_forward(r.tape, s->x);
+    float *expected = read_node(&r, pool, false);
+    const int steps = r.plan->n_steps;
+    stop_run(&r);
+    for (fused.threads = 1; fused.threads <= 5; fused.threads++) {
+        r = start_run(s->net, &fused);
+        assert_int_equal(r.plan->n_steps, steps - 1);
+        cr_tape_forward(r.tape, s->x);
+        float *found = read_node(&r, pool, false);
+        check_same_bits(found, expected, count_of(r.plan, pool), "pooled by %d threads", fused.threads);
+        free(found);
+        stop_run(&r);
+    }
+    free(expected);
+}
+
+static void test_first_convolution_and_its_pool(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pooled_cases / sizeof pooled_cases[0]; i++) {
+        int relu, pool;
+        subject s = pooled_subject(&pooled_cases[i], &relu, &pool);
+        for (int isa = 0; use_isa(isa); isa++)
+            check_pooled(&s, relu, pool);
+        free_subject(&s);
     }
 }
 
@@ -378,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup(test_same_bits_for_any_threads_and_again, one_thread),
         cmocka_unit_test_setup(test_same_bits_in_any_batch, one_thread),
         cmocka_unit_test_setup(test_same_bits_of_linear_layers, one_thread),
+        cmocka_unit_test_setup(test_first_convolution_and_its_pool, one_thread),
         cmocka_unit_test_setup(test_same_bits_for_many_seeds, one_thread),
         cmocka_unit_test_setup(test_requests_that_cannot_be_met, one_thread),
         cmocka_unit_test_setup(test_reading_what_is_not_there, one_thread),
