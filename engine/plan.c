@@ -229,7 +229,7 @@ static void fuse_first_pool(cr_plan *plan)
 {
     for (int i = 0; i < plan->n_steps; i++) {
         step *s = &plan->steps[i];
-        if (step_op(plan, s) != CR_CONV2D || s->active || !is_plain(plan, s->x))
+        if (step_op(plan, s) != CR_CONV2D || s->add >= 0 || s->active || !is_plain(plan, s->x))
             continue;
         const int pool = sole_reader(plan, s->last);
         for (int j = i + 1; j < plan->n_steps; j++)

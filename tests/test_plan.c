@@ -276,6 +276,22 @@ static void test_first_convolution_and_its_pool(void **state)
     }
 }
 
+/* Not one with an addition between them. */
+static void test_sum_of_first_convolutions_and_its_pool(void **state)
+{
+    (void)state;
+    builder b = new_net("pooled sum");
+    int x = add_input(&b, 3), left = add_conv2d(&b, x, "left", 24, 3, 1, 1, true), right = add_conv2d(&b, x, "right", 24, 5, 1, 2, true);
+    const int relu = add_relu(&b, add_add(&b, left, right, "add"), "relu"), pool = add_maxpool(&b, relu, "pool", 3, 2, 1);
+    add_flatten(&b, add_adaptive_avgpool(&b, pool, "avgpool", 1), "flatten", 24);
+    subject s = subject_of(b.net, 2, 21, 26);
+    cr_request request = request_of(&s);
+    request.keep = &pool;
+    request.n_keep = 1;
+    check_request(s.oracle, &request, s.x, NULL, NETWORK_TOLERANCE, NULL, NULL);
+    free_subject(&s);
+}
+
 /* Backwards from several seeds after one forward, against a fresh run for each. */
 static void test_same_bits_for_many_seeds(void **state)
 {
@@ -450,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup(test_same_bits_in_any_batch, one_thread),
         cmocka_unit_test_setup(test_same_bits_of_linear_layers, one_thread),
         cmocka_unit_test_setup(test_first_convolution_and_its_pool, one_thread),
+        cmocka_unit_test_setup(test_sum_of_first_convolutions_and_its_pool, one_thread),
         cmocka_unit_test_setup(test_same_bits_for_many_seeds, one_thread),
         cmocka_unit_test_setup(test_requests_that_cannot_be_met, one_thread),
         cmocka_unit_test_setup(test_reading_what_is_not_there, one_thread),
