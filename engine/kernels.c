@@ -79,10 +79,10 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
                     store(y + v * VL / BLOCK * y_block + r * y_row + p * y_col + v * VL % BLOCK, acc[r * P + p][v]);
 }
 
-#define TILE_CASE(R, P)                                   \
-    case P:                                               \
-        if (P * R <= TILE_PIXELS)                         \
-            conv_tile(task, w, x, ahead, y, add, oc0, R, P, in_block, col);\
+#define TILE_CASE(R, P)                                                     \
+    case P:                                                                 \
+        if (P * R <= TILE_PIXELS)                                           \
+            conv_tile(task, w, x, ahead, y, add, oc0, R, P, in_block, col); \
         break;
 
 /* One tile of R rows x width pixels, width <= TILE_PIXELS / R. */
