@@ -258,7 +258,7 @@ static void direct_run(const cr_plan *plan, const conv_call *call, const int x_s
     const size_t rows_of_x = (size_t)call->x->image * (size_t)plan->N / (size_t)row_parts;
     const int row_chunk = weights > rows_of_x ? OH : 4;
 
-    shares work = {0};
+    work_shares work = {0};
     for (int i = 0; i < row_parts * tile_parts; i++)
         add_share(&work, largest_part(part_size(rows, row_parts, i / tile_parts), row_chunk) *
                              part_size(tiles, tile_parts, i % tile_parts));
@@ -329,7 +329,7 @@ static void pooled_run(const cr_plan *plan, const step *s, const conv_call *call
     const conv_task task = direct_task(plan, call, plan->net->nodes[s->node].stride);
     const size_t size = strip_size(plan, s);
     const int H = call->y->H, rows = plan->N * H, parts = smaller(smaller(plan->threads, MOST_SHARES), rows);
-    shares work = {0};
+    work_shares work = {0};
     for (int i = 0; i < parts; i++)
         add_share(&work, largest_part(part_size(rows, parts, i), POOLED_ROWS));
 #pragma omp parallel num_threads(plan->threads)

@@ -16,12 +16,12 @@ typedef struct work_share {
     int pieces;
 } work_share;
 
-typedef struct shares {
+typedef struct work_shares {
     int n;
     work_share of[MOST_SHARES];
-} shares;
+} work_shares;
 
-static inline void add_share(shares *s, int pieces)
+static inline void add_share(work_shares *s, int pieces)
 {
     work_share *added = &s->of[s->n++];
     atomic_init(&added->next, 0);
@@ -30,7 +30,7 @@ static inline void add_share(shares *s, int pieces)
 
 /* Takes the next piece of share `*from` or, when that has none left, of the shares behind it, which *from then is. false: all
  * were taken. A thread starts with *from = thread_index() % s->n. */
-static inline bool take_piece(shares *s, int *from, int *piece)
+static inline bool take_piece(work_shares *s, int *from, int *piece)
 {
     for (int tried = 0; tried < s->n; tried++, *from = (*from + 1) % s->n) {
         work_share *at = &s->of[*from];

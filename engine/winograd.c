@@ -168,7 +168,7 @@ static piece piece_of(const winograd_shape *s, int share, int i)
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 {
     const winograd_shape s = shape_of(plan, call->part, call->x, call->y->C, plan->N);
-    shares work = {0};
+    work_shares work = {0};
     for (int i = 0; i < s.tile_parts * s.oc_parts; i++)
         add_share(&work, largest_part(part_size(s.tiles, s.tile_parts, i / s.oc_parts), s.chunk) *
                              part_size(s.oc_tiles, s.oc_parts, i % s.oc_parts));

@@ -9,7 +9,7 @@
 static void test_own_share_first_then_the_others(void **state)
 {
     (void)state;
-    shares work = {0};
+    work_shares work = {0};
     const int pieces[] = {2, 3, 0, 1}, expected[][2] = {{1, 0}, {1, 1}, {1, 2}, {3, 0}, {0, 0}, {0, 1}};
     for (int i = 0; i < 4; i++)
         add_share(&work, pieces[i]);
@@ -30,7 +30,7 @@ static void test_every_piece_once(void **state)
     (void)state;
     for (int round = 0; round < 200; round++) {
         int taken[SHARES][PIECES] = {0};
-        shares work = {0};
+        work_shares work = {0};
         for (int i = 0; i < SHARES; i++)
             add_share(&work, PIECES - i * round % PIECES);
 #pragma omp parallel num_threads(THREADS)
