@@ -154,19 +154,33 @@ static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
         }
 }
 
+/* conv_rows for the steps that networks have. Functions of their own: in one, the compiler is short of registers for all of
+ * them, and keeps the innermost loops' counters in memory. */
+#define ROWS_OF(name, in_block, col)                                                                \
+    __attribute__((noinline)) static void name(const conv_task *task, int tile, int row0, int row1) \
+    {                                                                                               \
+        conv_rows(task, tile, row0, row1, in_block, col);                                           \
+    }
+ROWS_OF(rows_of_stride_1, BLOCK, BLOCK)
+ROWS_OF(rows_of_stride_2, BLOCK, 2 * BLOCK)
+ROWS_OF(plain_rows_of_stride_1, 1, 1) /* plain input: VGG's first layer */
+ROWS_OF(plain_rows_of_stride_2, 1, 2) /* ResNet's */
+ROWS_OF(plain_rows_of_stride_4, 1, 4) /* AlexNet's */
+
 static void conv(const conv_task *task, int tile, int row0, int row1)
 {
     const ptrdiff_t stride = task->x.col / task->in_block;
+    const bool plain = task->in_block == 1;
     if (task->in_block == BLOCK && stride == 1)
-        conv_rows(task, tile, row0, row1, task->in_block, BLOCK);
+        rows_of_stride_1(task, tile, row0, row1);
     else if (task->in_block == BLOCK && stride == 2)
-        conv_rows(task, tile, row0, row1, task->in_block, 2 * BLOCK);
-    else if (task->in_block == 1 && stride == 1) /* plain input: VGG's first layer */
-        conv_rows(task, tile, row0, row1, 1, 1);
-    else if (task->in_block == 1 && stride == 2) /* ResNet's */
-        conv_rows(task, tile, row0, row1, 1, 2);
-    else if (task->in_block == 1 && stride == 4) /* AlexNet's */
-        conv_rows(task, tile, row0, row1, 1, 4);
+        rows_of_stride_2(task, tile, row0, row1);
+    else if (plain && stride == 1)
+        plain_rows_of_stride_1(task, tile, row0, row1);
+    else if (plain && stride == 2)
+        plain_rows_of_stride_2(task, tile, row0, row1);
+    else if (plain && stride == 4)
+        plain_rows_of_stride_4(task, tile, row0, row1);
     else
         conv_any_step(task, tile, row0, row1);
 }
@@ -251,33 +265,38 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
             for (int v = 0; v < OC_VECS; v++)
                 acc[q * P + p][v] = (vec){0};
         }
-    for (int ic = 0; ic < BLOCK; ic++) {
-        if (ic % (BLOCK / AHEAD) == 0)
-            for (int q = 0; q < Q; q++, ahead += BLOCK)
-                __builtin_prefetch(ahead);
-        if (Q == 1) { /* and M, which many tiles push out of the first-level cache */
-            __builtin_prefetch(V + V_point + ic * BLOCK);
+    /* A line of weights is fetched every STEP channels, and where there is one point (else V was above), `lines` of V for the next
+     * one and of M, which many tiles push out of the first-level cache. */
+    enum { STEP = BLOCK / AHEAD };
+    const int lines = Q > 1 ? 0 : (P + AHEAD - 1) / AHEAD;
+    ptrdiff_t next = 0;
+    for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
+        for (int q = 0; q < Q; q++, ahead += BLOCK)
+            __builtin_prefetch(ahead);
+        for (int l = 0; l < lines; l++, next += BLOCK) {
+            __builtin_prefetch(V + V_point + next);
             for (int v = 0; v < OC_TILE; v += BLOCK)
-                __builtin_prefetch(M + v / BLOCK * M_block + ic * BLOCK, 1);
+                __builtin_prefetch(M + v / BLOCK * M_block + next, 1);
         }
-        for (int q = 0; q < Q; q++) {
-            vec weight[OC_VECS];
-            for (int v = 0; v < OC_VECS; v++)
-                weight[v] = load(U + q * U_POINT + ic * OC_TILE + v * VL);
-            for (int p = 0; p < P; p++)
+        for (int ic = ic0; ic < ic0 + STEP; ic++)
+            for (int q = 0; q < Q; q++) {
+                vec weight[OC_VECS];
                 for (int v = 0; v < OC_VECS; v++)
-                    acc[q * P + p][v] += weight[v] * V[q * V_point + p * BLOCK + ic];
-        }
+                    weight[v] = load(U + q * U_POINT + ic * OC_TILE + v * VL);
+                for (int p = 0; p < P; p++)
+                    for (int v = 0; v < OC_VECS; v++)
+                        acc[q * P + p][v] += weight[v] * V[q * V_point + p * BLOCK + ic];
+            }
     }
     for (int q = 0; q < Q; q++)
-        for (int p = 0; p < P; p++)
-            for (int v = 0; v < OC_VECS; v++) {
-                float *to = M + q * M_point + v * VL / BLOCK * M_block + p * BLOCK + v * VL % BLOCK;
-                vec sum = acc[q * P + p][v];
-                if (more)
-                    sum += load(to);
-                store(to, sum);
-            }
+        for (int v = 0; v < OC_VECS; v++) {
+            float *to = M + q * M_point + v * VL / BLOCK * M_block + v * VL % BLOCK;
+            if (more)
+                for (int p = 0; p < P; p++)
+                    acc[q * P + p][v] += load(to + p * BLOCK);
+            for (int p = 0; p < P; p++)
+                store(to + p * BLOCK, acc[q * P + p][v]);
+        }
 }
 
 /* A row of points of few tiles: as many points at once as there are registers for. */
@@ -440,15 +459,15 @@ INLINE void maxpool_window(float *y, uint8_t *argmax, const float *x, ptrdiff_t 
     }
 }
 
-/* First tap inside the picture, and the first behind it, of a window that starts at `start`. */
-static int first_tap(int start, int dilation)
+/* First tap inside the picture, and the first behind it, of a window that starts at `start`. They divide at borders alone. */
+INLINE int first_tap(int start, int dilation)
 {
     return start < 0 ? (-start + dilation - 1) / dilation : 0;
 }
 
-static int end_tap(int start, int dilation, int taps, int size)
+INLINE int end_tap(int start, int dilation, int taps, int size)
 {
-    return smaller(taps, (size - start + dilation - 1) / dilation);
+    return start + (taps - 1) * dilation < size ? taps : (size - start + dilation - 1) / dilation;
 }
 
 static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OW, int row0, int row1, const window *win)
