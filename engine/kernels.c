@@ -446,11 +446,13 @@ INLINE void maxpool_window(float *y, uint8_t *argmax, const float *x, ptrdiff_t 
         for (int kh = kh0; kh < kh1; kh++)
             for (int kw = kw0; kw < kw1; kw++) {
                 const vec value = load(x + kh * row + kw * col + v);
-                /* `!(value <= best)` is also true of a NaN, which then stays: nothing is greater, nothing replaces it. */
-                const ivec wins = ~(value <= best) & (best == best);
-                best = choose(wins, value, best);
-                if (argmax)
+                /* A NaN stays: nothing is greater than it. Of several the last one does, as in PyTorch. */
+                const ivec nan = value != value;
+                if (argmax) {
+                    const ivec wins = (value > best) | nan;
                     at = (wins & (kh * KW + kw)) | (~wins & at);
+                }
+                best = choose(nan, value, max_vec(value, best));
             }
         store(y + v, best);
         if (argmax)
@@ -483,6 +485,8 @@ static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OW, int row
             const float *from = x.p + top * x.row + left * x.col;
             if (argmax)
                 maxpool_window(to, argmax + (oh * OW + ow) * BLOCK, from, row, col, kh0, kh1, kw0, kw1, KW);
+            else if (kh0 == 0 && kh1 == 3 && kw0 == 0 && kw1 == 3) /* most: constants, so that its loops unroll */
+                maxpool_window(to, NULL, from, row, col, 0, 3, 0, 3, 3);
             else
                 maxpool_window(to, NULL, from, row, col, kh0, kh1, kw0, kw1, KW);
         }

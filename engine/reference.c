@@ -216,7 +216,7 @@ void ref_maxpool_forward(float *y_, uint8_t *argmax_, const float *x_, int NC, i
                         int iw = ow * win->stride[1] - win->pad[1] + kw * win->dilation[1];
                         if (ih < 0 || ih >= H || iw < 0 || iw >= W)
                             continue;
-                        if (at < 0 || x[c][ih][iw] > best || (isnan(x[c][ih][iw]) && !isnan(best))) {
+                        if (at < 0 || x[c][ih][iw] > best || isnan(x[c][ih][iw])) {
                             best = x[c][ih][iw];
                             at = kh * win->kernel[1] + kw;
                         }

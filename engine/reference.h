@@ -57,7 +57,7 @@ void ref_relu_backward_guided(float *dx, const float *dy, const float *y, int64_
 void ref_relu_backward_deconv(float *dx, const float *dy, int64_t count);
 
 /* y = the largest x in the window, NaN if one is there; padding never wins. argmax: its place in the window,
- * kh * KW + kw, the first of equals. x (NC,H,W), y and argmax (NC,OH,OW). */
+ * kh * KW + kw, the first of equals, the last of NaNs (as in PyTorch). x (NC,H,W), y and argmax (NC,OH,OW). */
 void ref_maxpool_forward(float *y, uint8_t *argmax, const float *x, int NC, int H, int W, int OH, int OW,
                          const window *win);
 /* dx = sum of the dy of the windows whose maximum that element is */
