@@ -3,7 +3,7 @@
 #define CAMRUN_VEC_H
 
 #include <stdint.h>
-#ifdef __AVX512F__
+#if defined __AVX512F__ && VEC_BYTES == 64
 #include <immintrin.h>
 #endif
 
@@ -42,7 +42,7 @@ INLINE void store(float *p, vec v)
 /* a > b ? a : b, lane by lane: b where either is a NaN. gcc 12 makes a mask and two instructions of what is one. */
 INLINE vec max_vec(vec a, vec b)
 {
-#ifdef __AVX512F__
+#if defined __AVX512F__ && VEC_BYTES == 64
     return (vec)_mm512_max_ps((__m512)a, (__m512)b);
 #else
     const ivec greater = a > b;
