@@ -5,6 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* fminf and fmaxf are calls, several for each pixel; of finite numbers these give the same. */
+static inline float least(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+static inline float greatest(float a, float b)
+{
+    return a > b ? a : b;
+}
+
 bool cr_map_range(const float *map, size_t n, float *min, float *max, cr_error *err)
 {
     float lo = INFINITY, hi = -INFINITY;
@@ -14,8 +25,8 @@ bool cr_map_range(const float *map, size_t n, float *min, float *max, cr_error *
                            "the map holds a %s at element %zu of %zu: the network's values or its weights overflow",
                            isnan(map[i]) ? "NaN" : "infinity", i, n);
         }
-        lo = fminf(lo, map[i]);
-        hi = fmaxf(hi, map[i]);
+        lo = least(lo, map[i]);
+        hi = greatest(hi, map[i]);
     }
     *min = lo;
     *max = hi;
@@ -27,17 +38,17 @@ bool cr_map_normalize(float *map, size_t n, cr_error *err)
     float min = 0, max = 0;
     if (!cr_map_range(map, n, &min, &max, err))
         return false;
-    min = fmaxf(min, 0);
-    max = fmaxf(max, 0);
+    min = greatest(min, 0);
+    max = greatest(max, 0);
     for (size_t i = 0; i < n; i++)
-        map[i] = (fmaxf(map[i], 0) - min) / (1e-7f + (max - min));
+        map[i] = (greatest(map[i], 0) - min) / (1e-7f + (max - min));
     return true;
 }
 
 /* Where a coordinate falls between two neighbours of 0 .. n-1: (1 - t) of `lower` and t of `upper`. */
 static void neighbours(double at, int n, int *lower, int *upper, float *t)
 {
-    at = fmin(fmax(at, 0), n - 1);
+    at = at < 0 ? 0 : at > n - 1 ? n - 1 : at;
     *lower = (int)at;
     *upper = *lower + (*lower < n - 1);
     *t = (float)(at - *lower);
