@@ -430,12 +430,6 @@ static void relu_mask(float *dx, const float *dy, const float *y, int count)
 
 /* ---- max-pool ---- */
 
-/* mask ? a : b, lane by lane; mask lanes are 0 or -1. */
-INLINE vec choose(ivec mask, vec a, vec b)
-{
-    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
-}
-
 /* One window of 16 channels at x, taps kh0 <= kh < kh1 and likewise kw. argmax may be NULL, a constant in every call. */
 INLINE void maxpool_window(float *y, uint8_t *argmax, const float *x, ptrdiff_t row, ptrdiff_t col, int kh0, int kh1,
                            int kw0, int kw1, int KW)

@@ -39,14 +39,19 @@ INLINE void store(float *p, vec v)
     *(vec *)p = v;
 }
 
+/* mask ? a : b, lane by lane; mask lanes are 0 or -1. */
+INLINE vec choose(ivec mask, vec a, vec b)
+{
+    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
+}
+
 /* a > b ? a : b, lane by lane: b where either is a NaN. gcc 12 makes a mask and two instructions of what is one. */
 INLINE vec max_vec(vec a, vec b)
 {
 #if defined __AVX512F__ && VEC_BYTES == 64
     return (vec)_mm512_max_ps((__m512)a, (__m512)b);
 #else
-    const ivec greater = a > b;
-    return (vec)((greater & (ivec)a) | (~greater & (ivec)b));
+    return choose(a > b, a, b);
 #endif
 }
 
