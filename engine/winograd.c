@@ -13,9 +13,7 @@
  * convolution uses: stored, those of a 3x3 kernel would be four times as many bytes, and reading those from memory takes
  * longer than making them again. U stays in a core's first-level cache and M in its second. Each sum runs over the same
  * terms in the same order for any number of threads and any batch. */
-#include <string.h>
-
-#include "ops.h"
+#include "winograd_tiles.h"
 
 enum {
     CHUNK_TILES = 98, /* tiles in M: 450 KB; in V: 3.6 MB of 256 channels */
@@ -26,14 +24,15 @@ enum {
 };
 
 typedef struct winograd_shape {
-    int m, taps;                     /* tile's and kernel's side */
-    int tile_rows, tile_cols, tiles; /* of one image; of all */
-    int tile_parts, oc_parts;        /* the grid of threads */
-    int oc_tiles;                    /* tiles of output channels */
-    int chunk;                       /* tiles in V and M */
-    ptrdiff_t V_point, M_point;      /* floats from one point to the next */
-    ptrdiff_t w_block;               /* from 16 input channels' packed weights to the next 16's */
-    ptrdiff_t V, M;                  /* floats of each, for one thread */
+    tiling of;
+    int taps;                   /* kernel's side */
+    int tiles;                  /* of all images */
+    int tile_parts, oc_parts;   /* the grid of threads */
+    int oc_tiles;               /* tiles of output channels */
+    int chunk;                  /* tiles in V and M */
+    ptrdiff_t V_point, M_point; /* floats from one point to the next */
+    ptrdiff_t w_block;          /* from 16 input channels' packed weights to the next 16's */
+    ptrdiff_t V, M;             /* floats of each, for one thread */
 } winograd_shape;
 
 /* Points lie an odd number of cache lines apart: at a power of two, all of them would fall into the same few sets of the
@@ -63,10 +62,8 @@ static void choose_grid(winograd_shape *s, int threads)
 static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const int oc_tile = plan->k->oc_tile;
-    winograd_shape s = {.m = WINOGRAD_SIDE + 1 - part->taps[0], .taps = part->taps[0]};
-    s.tile_rows = largest_part(part->count[0], s.m);
-    s.tile_cols = largest_part(part->count[1], s.m);
-    s.tiles = N * s.tile_rows * s.tile_cols;
+    winograd_shape s = {.of = tiling_of(part), .taps = part->taps[0]};
+    s.tiles = N * s.of.rows * s.of.cols;
     s.oc_tiles = largest_part(OC, oc_tile);
     choose_grid(&s, smaller(plan->threads, MOST_SHARES));
     const int tiles = largest_part(s.tiles, s.tile_parts);
@@ -95,18 +92,6 @@ size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor
     return (size_t)(plan->threads * (s.V + s.M));
 }
 
-/* ---- which tile a number stands for ---- */
-
-typedef struct place {
-    int image, row, col; /* first output pixel */
-} place;
-
-static place tile_place(const winograd_shape *s, int tile)
-{
-    const int per_image = s->tile_rows * s->tile_cols, in_image = tile % per_image;
-    return (place){tile / per_image, in_image / s->tile_cols * s->m, in_image % s->tile_cols * s->m};
-}
-
 /* ---- the two phases ---- */
 
 /* What a thread works on: tiles of the output's pixels and a tile of its channels. */
@@ -115,20 +100,32 @@ typedef struct piece {
     int oc_tile;
 } piece;
 
-static void transform_patches(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const piece *at, float *V)
+/* Where the patch of a tile begins: the first pixel's first tap. */
+static place patch_place(const tiling *of, const conv_part *part, int tile)
 {
-    const conv_part *part = call->part;
-    const tensor *x = call->x;
-    const map mx = tensor_map(call->arena, x, 0);
-    for (int b = 0; b < x->blocks; b++)
-        for (int t = 0; t < at->count; t++) {
-            const place from = tile_place(s, at->first + t);
-            /* The halo holds the zeros that taps reach; a last tile that hangs over reaches further. */
-            const int row = from.row + part->offset[0][0], col = from.col + part->offset[1][0];
-            const float *patch = mx.p + from.image * x->image + b * x->plane + row * x->row + col * (ptrdiff_t)BLOCK;
-            plan->k->winograd_input(V + ((ptrdiff_t)b * at->count + t) * BLOCK, s->V_point, patch, x->row,
-                                    x->H + x->halo[0] - row, x->W + x->halo[1] - col);
-        }
+    place at = tile_place(of, tile);
+    at.row += part->offset[0][0];
+    at.col += part->offset[1][0];
+    return at;
+}
+
+void winograd_patches(const cr_plan *plan, const conv_part *part, const tensor *x, float *arena, const patch_range *of,
+                      float *V, ptrdiff_t V_point, ptrdiff_t V_block)
+{
+    const tiling tiles = tiling_of(part);
+    const map mx = tensor_map(arena, x, 0);
+    const int patches = of->blocks * of->count;
+    for (int i = 0; i < patches; i++) {
+        const int next = i + TILES_AHEAD;
+        if (next < patches)
+            fetch(pixel_at(mx, x->image, of->block + next / of->count,
+                                   patch_place(&tiles, part, of->first + next % of->count)), mx.row, WINOGRAD_SIDE);
+        const int b = i / of->count, t = i % of->count;
+        const place at = patch_place(&tiles, part, of->first + t);
+        /* The halo holds the zeros that taps reach; a last tile that hangs over reaches further. */
+        plan->k->winograd_input(V + b * V_block + t * (ptrdiff_t)BLOCK, V_point, pixel_at(mx, x->image, of->block + b, at),
+                                mx.row, x->H + x->halo[0] - at.row, x->W + x->halo[1] - at.col);
+    }
 }
 
 /* y = epilogue( A^T M A ) */
@@ -144,13 +141,16 @@ static void write_output(const cr_plan *plan, const winograd_shape *s, const con
         const winograd_output_task task = {s->M_point, my.row, ma.row, call->bias ? call->bias + block * BLOCK : NULL,
                                            call->relu};
         for (int t = 0; t < at->count; t++) {
-            const place to = tile_place(s, at->first + t);
-            float *y = my.p + to.image * call->y->image + block * my.block + to.row * my.row + to.col * my.col;
-            const float *add = !ma.p ? NULL
-                                     : ma.p + to.image * call->add->image + block * ma.block + to.row * ma.row +
-                                           to.col * ma.col;
-            k->winograd_output(&task, M + ((ptrdiff_t)i * at->count + t) * BLOCK, y, add, call->part->count[0] - to.row,
-                               call->part->count[1] - to.col, s->m);
+            if (t + TILES_AHEAD < at->count) {
+                const place later = tile_place(&s->of, at->first + t + TILES_AHEAD);
+                fetch(pixel_at(my, call->y->image, block, later), my.row, s->of.m);
+                if (call->add)
+                    fetch(pixel_at(ma, call->add->image, block, later), ma.row, s->of.m);
+            }
+            const place to = tile_place(&s->of, at->first + t);
+            k->winograd_output(&task, M + ((ptrdiff_t)i * at->count + t) * BLOCK, pixel_at(my, call->y->image, block, to),
+                               call->add ? pixel_at(ma, call->add->image, block, to) : NULL,
+                               call->part->count[0] - to.row, call->part->count[1] - to.col, s->of.m);
         }
     }
 }
@@ -180,7 +180,8 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
         for (int share = thread_index() % work.n, i; take_piece(&work, &share, &i);) {
             const piece at = piece_of(&s, share, i);
             if (at.first != held)
-                transform_patches(plan, &s, call, &at, V);
+                winograd_patches(plan, call->part, call->x, call->arena, &(patch_range){at.first, at.count, 0, call->x->blocks}, V,
+                                 s.V_point, (ptrdiff_t)at.count * BLOCK);
             held = at.first;
             const winograd_products task = {
                 .M = M,

@@ -14,7 +14,7 @@
  * sum runs over the same terms in the same order. */
 #include <string.h>
 
-#include "ops.h"
+#include "winograd_tiles.h"
 
 enum {
     GROUP_FLOATS = 1 << 20, /* V and Y of all channels: 4 MB, if that makes LEAST_TILES */
@@ -26,8 +26,8 @@ enum {
 };
 
 typedef struct gradient_shape {
-    int m, taps;
-    int tile_rows, tile_cols, tiles; /* of one image; of all */
+    tiling of;
+    int taps, tiles;                 /* kernel's side; tiles of all images */
     int oc_tiles, in_blocks;
     int oc_parts, in_parts;          /* the grid of threads */
     int group;                       /* tiles transformed at once */
@@ -57,10 +57,8 @@ static gradient_shape shape_of(const cr_plan *plan, const step *st)
     const conv_part *part = &st->forward;
     const tensor *x = &plan->value[st->x];
     const int oc_tile = plan->k->oc_tile;
-    gradient_shape s = {.taps = part->taps[0], .m = WINOGRAD_SIDE + 1 - part->taps[0]};
-    s.tile_rows = largest_part(part->count[0], s.m);
-    s.tile_cols = largest_part(part->count[1], s.m);
-    s.tiles = plan->N * s.tile_rows * s.tile_cols;
+    gradient_shape s = {.of = tiling_of(part), .taps = part->taps[0]};
+    s.tiles = plan->N * s.of.rows * s.of.cols;
     s.oc_tiles = largest_part(plan->shape[st->last][0], oc_tile);
     s.in_blocks = x->blocks;
     choose_grid(&s, plan->threads);
@@ -89,30 +87,6 @@ size_t winograd_gradient_scratch(const cr_plan *plan, const step *s)
     return (size_t)(shape.oc_parts * shape.in_parts * (shape.V + shape.Y + shape.sums + shape.dw));
 }
 
-typedef struct place {
-    int image, row, col; /* first pixel of dy */
-} place;
-
-static place tile_place(const gradient_shape *s, int tile)
-{
-    const int per_image = s->tile_rows * s->tile_cols, in_image = tile % per_image;
-    return (place){tile / per_image, in_image / s->tile_cols * s->m, in_image % s->tile_cols * s->m};
-}
-
-/* V of block b of x's channels, tiles first .. first + count - 1. */
-static void transform_x(const cr_plan *plan, const gradient_shape *s, const conv_part *part, const tensor *x, float *arena,
-                        float *V, int b, int first, int count)
-{
-    const map m = tensor_map(arena, x, 0);
-    for (int t = 0; t < count; t++) {
-        const place at = tile_place(s, first + t);
-        const int row = at.row + part->offset[0][0], col = at.col + part->offset[1][0];
-        plan->k->winograd_input(V + t * BLOCK, s->point,
-                                m.p + at.image * x->image + b * x->plane + row * x->row + col * (ptrdiff_t)BLOCK, x->row,
-                                x->H + x->halo[0] - row, x->W + x->halo[1] - col);
-    }
-}
-
 /* Y of block b of dy's channels; there is none behind the last one in its tile: zeros. */
 static void transform_dy(const cr_plan *plan, const gradient_shape *s, const tensor *dy, float *arena, float *Y, int b,
                          int first, int count)
@@ -123,10 +97,11 @@ static void transform_dy(const cr_plan *plan, const gradient_shape *s, const ten
     }
     const map m = tensor_map(arena, dy, 0);
     for (int t = 0; t < count; t++) {
-        const place at = tile_place(s, first + t);
-        plan->k->training->winograd_gradient_input(
-            Y + t * BLOCK, s->point, m.p + at.image * dy->image + b * dy->plane + at.row * dy->row + at.col * (ptrdiff_t)BLOCK,
-            dy->row, dy->H - at.row, dy->W - at.col, s->m);
+        if (t + TILES_AHEAD < count)
+            fetch(pixel_at(m, dy->image, b, tile_place(&s->of, first + t + TILES_AHEAD)), m.row, s->of.m);
+        const place at = tile_place(&s->of, first + t);
+        plan->k->training->winograd_gradient_input(Y + t * BLOCK, s->point, pixel_at(m, dy->image, b, at), m.row,
+                                                   dy->H - at.row, dy->W - at.col, s->of.m);
     }
 }
 
@@ -141,8 +116,8 @@ static void add_group(const cr_plan *plan, const gradient_shape *s, const step *
 {
     const int blocks_in_tile = plan->k->oc_tile / BLOCK, in_blocks = r->last_block - r->first_block;
     const gradient_task task = {.x_col = BLOCK, .dy_block = s->block, .OW = count};
-    for (int b = 0; b < in_blocks; b++)
-        transform_x(plan, s, &st->forward, &plan->value[st->x], arena, V + b * s->block, r->first_block + b, first, count);
+    winograd_patches(plan, &st->forward, &plan->value[st->x], arena, &(patch_range){first, count, r->first_block, in_blocks}, V,
+                     s->point, s->block);
     for (int tile = r->first_tile; tile < r->last_tile; tile++, sums += in_blocks * s->dU) {
         for (int b = 0; b < blocks_in_tile; b++)
             transform_dy(plan, s, dy, arena, Y + b * s->block, tile * blocks_in_tile + b, first, count);
