@@ -210,9 +210,10 @@ static void run_step(void *context)
     tape_forward_step(r->tape, r->step);
 }
 
-typedef struct peak {
-    double flops, bytes; /* a second */
-} peak;
+typedef struct work {
+    double flops, bytes;
+} work;
+typedef work peak; /* done in a second */
 
 static double time_gradcam(const cr_net *net, const options *o, const float *x, const float *seed, int layer)
 {
@@ -254,19 +255,19 @@ static const char *kernel_name(const cr_net *net, const cr_plan *plan, int i)
     return s->forward.winograd ? winograd_name(&s->forward) : "direct";
 }
 
-/* What no kernel of these operations can beat here: the convolutions' operations at the peak, and the bytes of the fully
- * connected layers' weights at the read bandwidth. All other reading and writing is left out. Seconds. */
-static double floor_time(const cr_net *net, const cr_plan *plan, const peak *top)
+/* What no kernel of these operations can do without: the convolutions' operations, and the bytes of the fully connected
+ * layers' weights. All other reading and writing is left out. */
+static work least_work(const cr_net *net, const cr_plan *plan)
 {
-    double time = 0.0;
+    work least = {0};
     for (int i = 0; i < plan->n_steps; i++) {
         const int node = plan->steps[i].node;
         if (net->nodes[node].op == CR_LINEAR)
-            time += 4.0 * (double)cr_node_params(net, node) / top->bytes;
+            least.bytes += 4.0 * (double)cr_node_params(net, node);
         else
-            time += operations(net, plan, i) / top->flops;
+            least.flops += operations(net, plan, i);
     }
-    return time;
+    return least;
 }
 
 static void bench_layers(const cr_net *net, const cr_plan *plan, cr_tape *tape, const options *o, const peak *top,
@@ -328,18 +329,20 @@ static void bench_net(const char *name, const options *o, const peak *top, FILE 
     int shallow = cr_net_find(net, "layer1", NULL);
     double first = shallow >= 0 ? time_gradcam(net, o, x, seed, shallow) : 0.0;
     progress("");
-    const double least = floor_time(net, plan, top);
+    const work least = least_work(net, plan);
+    const double floor = least.flops / top->flops + least.bytes / top->bytes;
     printf("%-9s forward %8.2f ms (floor %6.2f) %7.1f GFLOP/s (%5.1f %% of peak), weights %6.1f GB/s (%5.1f %%); "
            "Grad-CAM %8.2f ms (%.2fx)",
-           name, 1e3 * forward, 1e3 * least, flops / forward / 1e9, 100.0 * flops / forward / top->flops,
+           name, 1e3 * forward, 1e3 * floor, flops / forward / 1e9, 100.0 * flops / forward / top->flops,
            bytes / forward / 1e9, 100.0 * bytes / forward / top->bytes, 1e3 * last, last / forward);
     if (shallow >= 0)
         printf("; at layer1 %8.2f ms (%.2fx)", 1e3 * first, first / forward);
     printf("; arena %.1f MB, packed %.1f MB\n", (double)cr_plan_arena_bytes(plan) / 1e6, (double)cr_plan_packed_bytes(plan) / 1e6);
     if (json)
-        fprintf(json, "\n    {\"arch\": \"%s\", \"forward\": %.9f, \"floor\": %.9f, \"gradcam\": %.9f, \"gradcam_layer1\": %.9f, \"flops\": %.0f, "
+        fprintf(json, "\n    {\"arch\": \"%s\", \"forward\": %.9f, \"floor\": %.9f, \"least_flops\": %.0f, \"least_bytes\": %.0f, \"gradcam\": %.9f, "
+                      "\"gradcam_layer1\": %.9f, \"flops\": %.0f, "
                       "\"weight_bytes\": %.0f, \"arena_bytes\": %zu, \"packed_bytes\": %zu, \"layers\": [",
-                name, forward, least, last, first, flops, bytes, cr_plan_arena_bytes(plan), cr_plan_packed_bytes(plan));
+                name, forward, floor, least.flops, least.bytes, last, first, flops, bytes, cr_plan_arena_bytes(plan), cr_plan_packed_bytes(plan));
     if (o->layers)
         bench_layers(net, plan, tape, o, top, json);
     if (json)

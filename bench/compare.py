@@ -6,6 +6,10 @@ answer is compared with camrun's before anything is timed. Contestants take turn
 that whatever else the machine does hits all alike; the first round only warms up. A figure is the median over rounds of
 each round's median. Writes compare.json, compare.md and compare.png.
 
+Where `make build/bench` has been run, the machine's own ceilings take turns too: "floor" is what the operations that camrun's
+forward makes take at the peak of multiply-adds, and its fully connected weights at the read bandwidth, both measured in
+the same rounds. A ratio to a peer below the floor's is out of reach in those minutes.
+
 What each peer does is in peers.py. This file says what is compared, takes the times and reports them.
 """
 import argparse
@@ -154,6 +158,30 @@ class Camrun:
         return self.peak
 
 
+class Floor:
+    """The least time for a forward: bench says what has to be done, and at each turn how fast this machine does it."""
+
+    def __init__(self, args, job, folder):
+        self.path = os.path.join(folder, "bench.json")
+        self.command = [args.bench, "--threads", str(job["threads"]), "--size", str(job["size"]), "--batch", str(job["batch"]),
+                        "--json", self.path]
+        (self.least,) = self.run(job["arch"], 1e-3)["networks"]
+
+    def run(self, archs, seconds):
+        done = subprocess.run([*self.command, "--archs", archs, "--seconds", str(seconds)], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise Failure(done.stderr.strip())
+        with open(self.path, encoding="utf-8") as file:
+            return json.load(file)
+
+    def turn(self, seconds):
+        found = self.run("", seconds / 2)  # for each ceiling
+        flops, bytes_ = found["peak_flops"], found["read_bytes_per_second"]
+        return {"ms": 1e3 * (self.least["least_flops"] / flops + self.least["least_bytes"] / bytes_),
+                "gflops": flops / 1e9, "gb": bytes_ / 1e9}
+
+
 def check(answer, expected, kind, tolerance):
     """Raises Failure where an answer is not camrun's. Maps are stretched to [0,1] first, because torch-autograd does not do
     that once more after it has resized them."""
@@ -196,6 +224,10 @@ def run_steady(args, variants, say):
                 except Failure as why:
                     left_out[name] = str(why)
         ready = [entry for entry in ready if entry[0] not in left_out]
+        variant, work = next(iter(variants.items()))
+        if os.path.exists(args.bench) and work["part"] in ("forward", "gradcam"):
+            say("counting what has to be done")
+            ready.append(("floor", variant, Floor(args, work, folder)))
         turns = {entry[:2]: [] for entry in ready}
         for round_ in range(args.rounds + 1):
             for name, variant, contestant in ready:
@@ -203,7 +235,9 @@ def run_steady(args, variants, say):
                 time.sleep(0.05)  # threads of the one before may still be spinning
                 turns[name, variant].append(contestant.turn(args.seconds if round_ else args.warm_up))
         for name, variant, contestant in ready:
-            figure = {**summary(turns[name, variant][1:]), "peak_mb": contestant.peak_mb()}
+            figure = summary(turns[name, variant][1:])
+            if name != "floor":
+                figure["peak_mb"] = contestant.peak_mb()
             figures.setdefault(name, {})[variant] = figure
     return figures, left_out
 
@@ -283,8 +317,8 @@ def cell(case, name, variant="", key="ms"):
 
 def against_best(case, ours="camrun", key="ms"):
     """camrun's figure over the smallest of its peers'."""
-    known = [(get(case, name, key=key), name) for name in case["figures"] if not name.startswith("camrun")]
-    if not known:
+    known = [(get(case, name, key=key), name) for name in case["figures"] if name in PEERS]
+    if not known or get(case, ours, key=key) is None:
         return "-"
     best, name = min(known)
     return f"{get(case, ours, key=key) / best:.2f}x {name}"
@@ -292,8 +326,9 @@ def against_best(case, ours="camrun", key="ms"):
 
 def forward_table(found):
     names = names_of(found)
-    return table(["ms", *names, "camrun / fastest peer"],
-                 [[case["arch"], *(cell(case, name) for name in names), against_best(case)] for case in found])
+    return table(["ms", *names, "floor", "camrun / fastest peer", "floor / fastest peer"],
+                 [[case["arch"], *(cell(case, name) for name in [*names, "floor"]), against_best(case),
+                   against_best(case, "floor")] for case in found])
 
 
 def gradcam_table(found):
@@ -304,9 +339,10 @@ def gradcam_table(found):
         for layer in case["figures"]["camrun"]:
             ours = get(case, "camrun", layer)
             ratios = [f"{ours / get(case, name, layer):.3f}x" if get(case, name, layer) else "-" for name in names]
-            rows.append([f"{case['arch']}, {layer}", fixed(forward), fixed(ours), f"{ours / forward:.2f}x",
+            rows.append([f"{case['arch']}, {layer}", fixed(forward), cell(case, "floor", layer), fixed(ours),
+                         f"{ours / forward:.2f}x",
                          *(text for name, ratio in zip(names, ratios) for text in (cell(case, name, layer), ratio))])
-    head = ["ms", "camrun forward", "camrun Grad-CAM", "camrun / own forward"]
+    head = ["ms", "camrun forward", "its floor", "camrun Grad-CAM", "camrun / own forward"]
     return table(head + [text for name in names for text in (name, f"camrun / {name}")], rows)
 
 
@@ -338,7 +374,9 @@ def large_table(found):
 
 
 TABLES = {
-    "forward": ("Forward", forward_table, "Batch 1, 224x224, steady state."),
+    "forward": ("Forward", forward_table,
+                "Batch 1, 224x224, steady state. floor: camrun's operations and fully connected weights at the ceilings measured "
+                "in the same rounds."),
     "gradcam": ("Grad-CAM", gradcam_table,
                 "One map at the last feature map or at layer1: forward, backward, and the map at input size. "
                 "torch-autograd is Grad-CAM written by hand, with gradients of that layer alone."),
@@ -493,6 +531,8 @@ def parse_arguments():
                         help="length of the first turn, not counted (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of weights and input (default: %(default)s)")
     parser.add_argument("--camrun", default=os.path.join(HERE, "..", "camrun"), metavar="PROGRAM")
+    parser.add_argument("--bench", default=os.path.join(HERE, "..", "build", "bench"), metavar="PROGRAM",
+                        help="measures the floor, where it exists: make build/bench")
     parser.add_argument("--photo", default=os.path.join(HERE, "..", "cam", "demo", "shapes.png"), metavar="PICTURE",
                         help="for whole processes (default: the demo's)")
     parser.add_argument("--models", default=os.path.join(HERE, "..", "build", "compare"), metavar="DIR",
