@@ -3,6 +3,7 @@
 # make train-demo draw pictures and train the network that ships, anew: build/train-demo/shapes.bin
 # make gallery    the README's gallery, in gallery/
 # make check      build and run every test        make check-c   those that need no Python
+#                                                 make check-isa   these with AVX2, and with portable kernels
 #                                                 make check-neon  NEON kernels under qemu
 # make bench      time every layer and network
 # make evaluate   what maps are worth, on pictures with known answers: bench/EVALUATION.md
@@ -69,7 +70,7 @@ TEST_BIN    := $(TESTS:%=$(BUILD)/tests/%)
 TEST_HELP   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
 
 .SECONDARY: $(TEST_BIN:=.o) # kept; named, as with no names a header that is gone would rebuild nothing
-.PHONY: all demo gallery train-demo evaluate check check-c check-neon check-build bench install clean help
+.PHONY: all demo gallery train-demo evaluate check check-c check-isa check-neon check-build bench install clean help
 all: $(PROGRAMS)
 
 help:
@@ -157,6 +158,10 @@ check: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
 check-c: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN)
+# With lesser kernels than the best an x86 has.
+check-isa: check-isa-avx2 check-isa-portable
+check-isa-%: check-build
+	OMP_WAIT_POLICY=passive CAMRUN_ISA=$* sh tests/run.sh $(TEST_BIN)
 # The NEON kernels, and the bits of scenes, under an emulator: sh scripts/install_packages.sh neon
 NEON_BIN := $(addprefix build/aarch64-linux-gnu-gcc-omp0-debug0/tests/,test_ops test_plan test_train test_scenes)
 check-neon:
