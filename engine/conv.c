@@ -93,19 +93,31 @@ static void widen_halo(const conv_part *part, const int shape[3], int halo[2])
 
 /* Square kernels of 3 or 5 taps and stride 1, on maps where the saved multiplications outweigh the transforms. The choice
  * never depends on the batch or the threads, so bits do not either. Measured: bench/LOG.md. */
-static bool choose_winograd(const cr_plan *plan, const conv_part *part, const int stride[2], const tensor *x)
+static bool choose_winograd(const cr_plan *plan, const cr_node *n, int rows, int cols)
 {
-    const int taps = part->taps[0], smallest = taps == 3 ? 4 : 9;
-    if (plan->direct || x->block != BLOCK || part->taps[1] != taps || (taps != 3 && taps != 5))
+    const int taps = n->kernel[0], smallest = taps == 3 ? 4 : 9;
+    if (plan->direct || n->kernel[1] != taps || (taps != 3 && taps != 5) || rows < smallest || cols < smallest)
         return false;
-    for (int axis = 0; axis < 2; axis++) {
-        if (stride[axis] != 1 || part->count[axis] < smallest)
+    for (int axis = 0; axis < 2; axis++)
+        if (n->stride[axis] != 1 || n->dilation[axis] != 1)
             return false;
-        for (int t = 1; t < taps; t++)
-            if (part->offset[axis][t] != part->offset[axis][0] + t) /* dilated */
-                return false;
-    }
     return true;
+}
+
+/* Windows that lie inside a tile each: Winograd's output is pooled before it is written. */
+static bool pools_tiles(const cr_node *pool)
+{
+    for (int axis = 0; axis < 2; axis++)
+        if (pool->kernel[axis] != 2 || pool->stride[axis] != 2 || pool->pad[axis] != 0 || pool->dilation[axis] != 1)
+            return false;
+    return true;
+}
+
+bool conv_can_pool(const cr_plan *plan, const step *s, int pool)
+{
+    const int *shape = plan->shape[s->node];
+    return is_plain(plan, s->x) || (choose_winograd(plan, &plan->net->nodes[s->node], shape[1], shape[2]) &&
+                                    pools_tiles(&plan->net->nodes[pool]));
 }
 
 enum { POOLED_ROWS = 4 }; /* that are made at once from a strip of the convolution's */
@@ -145,14 +157,15 @@ void conv_plan_kernels(cr_plan *plan, step *s, int forward_N)
 {
     const cr_node *n = &plan->net->nodes[s->node];
     const tensor *x = &plan->value[s->x], *dy = &plan->grad[s->last];
-    s->forward.winograd = s->pool < 0 && choose_winograd(plan, &s->forward, n->stride, x);
+    s->forward.winograd = x->block == BLOCK && choose_winograd(plan, n, s->forward.count[0], s->forward.count[1]) &&
+                          (s->pool < 0 || pools_tiles(&plan->net->nodes[s->pool]));
     if (s->pool >= 0)
         s->scratch.size = (size_t)plan->threads * strip_size(plan, s);
     if (s->forward.winograd)
         s->scratch.size = winograd_scratch(plan, &s->forward, x, plan->shape[s->last][0], forward_N);
     for (int i = 0; i < s->n_backward; i++) {
         conv_part *part = &s->backward[i];
-        part->winograd = choose_winograd(plan, part, n->stride, dy);
+        part->winograd = dy->block == BLOCK && choose_winograd(plan, n, part->count[0], part->count[1]);
         if (part->winograd)
             s->backward_scratch.size = winograd_scratch(plan, part, dy, plan->shape[s->x][0], plan->N);
     }
@@ -359,12 +372,13 @@ void conv_forward(const cr_plan *plan, const step *s, float *arena)
         .y = &plan->value[s->last],
         .bias = s->bias,
         .relu = s->relu,
+        .pooled = s->pool >= 0,
         .arena = arena,
     };
-    if (s->pool >= 0)
-        pooled_run(plan, s, &call, arena + s->scratch.offset);
-    else if (s->forward.winograd)
+    if (s->forward.winograd)
         winograd_run(plan, &call, arena + s->scratch.offset);
+    else if (s->pool >= 0)
+        pooled_run(plan, s, &call, arena + s->scratch.offset);
     else
         direct_run(plan, &call, plan->net->nodes[s->node].stride, dense);
 }

@@ -185,6 +185,65 @@ static void conv(const conv_task *task, int tile, int row0, int row1)
         conv_any_step(task, tile, row0, row1);
 }
 
+/* ---- max-pool ---- */
+
+/* One window of 16 channels at x, taps kh0 <= kh < kh1 and likewise kw. argmax may be NULL, a constant in every call. */
+INLINE void maxpool_window(float *y, uint8_t *argmax, const float *x, ptrdiff_t row, ptrdiff_t col, int kh0, int kh1,
+                           int kw0, int kw1, int KW)
+{
+    for (int v = 0; v < BLOCK; v += VL) {
+        vec best = (vec){0} - INFINITY;
+        ivec at = (ivec){0} + (kh0 * KW + kw0);
+        for (int kh = kh0; kh < kh1; kh++)
+            for (int kw = kw0; kw < kw1; kw++) {
+                const vec value = load(x + kh * row + kw * col + v);
+                /* A NaN stays: nothing is greater than it. Of several the last one does, as in PyTorch. */
+                const ivec nan = value != value;
+                if (argmax) {
+                    const ivec wins = (value > best) | nan;
+                    at = (wins & (kh * KW + kw)) | (~wins & at);
+                }
+                best = choose(nan, value, max_vec(value, best));
+            }
+        store(y + v, best);
+        if (argmax)
+            for (int l = 0; l < VL; l++)
+                argmax[v + l] = (uint8_t)at[l];
+    }
+}
+
+/* First tap inside the picture, and the first behind it, of a window that starts at `start`. They divide at borders alone. */
+INLINE int first_tap(int start, int dilation)
+{
+    return start < 0 ? (-start + dilation - 1) / dilation : 0;
+}
+
+INLINE int end_tap(int start, int dilation, int taps, int size)
+{
+    return start + (taps - 1) * dilation < size ? taps : (size - start + dilation - 1) / dilation;
+}
+
+static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OW, int row0, int row1, const window *win)
+{
+    const ptrdiff_t row = win->dilation[0] * x.row, col = win->dilation[1] * x.col;
+    for (int oh = row0; oh < row1; oh++) {
+        const int top = oh * win->stride[0] - win->pad[0], kh0 = first_tap(top, win->dilation[0]);
+        const int kh1 = end_tap(top, win->dilation[0], win->kernel[0], H), KW = win->kernel[1];
+        for (int ow = 0; ow < OW; ow++) {
+            const int left = ow * win->stride[1] - win->pad[1], kw0 = first_tap(left, win->dilation[1]);
+            const int kw1 = end_tap(left, win->dilation[1], KW, W);
+            float *to = y.p + oh * y.row + ow * y.col;
+            const float *from = x.p + top * x.row + left * x.col;
+            if (argmax)
+                maxpool_window(to, argmax + (oh * OW + ow) * BLOCK, from, row, col, kh0, kh1, kw0, kw1, KW);
+            else if (kh0 == 0 && kh1 == 3 && kw0 == 0 && kw1 == 3) /* most: constants, so that its loops unroll */
+                maxpool_window(to, NULL, from, row, col, 0, 3, 0, 3, 3);
+            else
+                maxpool_window(to, NULL, from, row, col, kh0, kh1, kw0, kw1, KW);
+        }
+    }
+}
+
 /* ---- Winograd's minimal filtering: winograd_transforms.h has the mathematics ---- */
 
 INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols)
@@ -397,8 +456,8 @@ INLINE void transform_output(const winograd_output_task *task, const float *M, f
     }
 }
 
-static void winograd_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
-                            int cols, int m)
+static void winograd_tile(const winograd_output_task *task, const float *M, float *y, const float *add, int rows, int cols,
+                          int m)
 {
     if (m == 4 && rows >= 4 && cols >= 4)
         transform_output(task, M, y, add, 4, 4, 4);
@@ -406,6 +465,23 @@ static void winograd_output(const winograd_output_task *task, const float *M, fl
         transform_output(task, M, y, add, rows, cols, 4);
     else
         transform_output(task, M, y, add, rows, cols, 2);
+}
+
+static void winograd_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
+                            int cols, int m)
+{
+    if (!task->pooled) {
+        winograd_tile(task, M, y, add, rows, cols, m);
+        return;
+    }
+    enum { ROW = 4 * BLOCK };
+    float tile[4 * ROW] __attribute__((aligned(64)));
+    winograd_output_task apart = *task;
+    apart.y_row = ROW;
+    winograd_tile(&apart, M, tile, NULL, rows, cols, m);
+    for (int i = 0; i < smaller(m, rows) / 2; i++)
+        for (int j = 0; j < smaller(m, cols) / 2; j++)
+            maxpool_window(y + i * task->y_row + j * BLOCK, NULL, tile + 2 * i * ROW + 2 * j * BLOCK, ROW, BLOCK, 0, 2, 0, 2, 2);
 }
 
 /* ---- elementwise: plain loops, which the compiler vectorises ---- */
@@ -426,65 +502,6 @@ static void relu_mask(float *dx, const float *dy, const float *y, int count)
 {
     for (int i = 0; i < count; i++)
         dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
-}
-
-/* ---- max-pool ---- */
-
-/* One window of 16 channels at x, taps kh0 <= kh < kh1 and likewise kw. argmax may be NULL, a constant in every call. */
-INLINE void maxpool_window(float *y, uint8_t *argmax, const float *x, ptrdiff_t row, ptrdiff_t col, int kh0, int kh1,
-                           int kw0, int kw1, int KW)
-{
-    for (int v = 0; v < BLOCK; v += VL) {
-        vec best = (vec){0} - INFINITY;
-        ivec at = (ivec){0} + (kh0 * KW + kw0);
-        for (int kh = kh0; kh < kh1; kh++)
-            for (int kw = kw0; kw < kw1; kw++) {
-                const vec value = load(x + kh * row + kw * col + v);
-                /* A NaN stays: nothing is greater than it. Of several the last one does, as in PyTorch. */
-                const ivec nan = value != value;
-                if (argmax) {
-                    const ivec wins = (value > best) | nan;
-                    at = (wins & (kh * KW + kw)) | (~wins & at);
-                }
-                best = choose(nan, value, max_vec(value, best));
-            }
-        store(y + v, best);
-        if (argmax)
-            for (int l = 0; l < VL; l++)
-                argmax[v + l] = (uint8_t)at[l];
-    }
-}
-
-/* First tap inside the picture, and the first behind it, of a window that starts at `start`. They divide at borders alone. */
-INLINE int first_tap(int start, int dilation)
-{
-    return start < 0 ? (-start + dilation - 1) / dilation : 0;
-}
-
-INLINE int end_tap(int start, int dilation, int taps, int size)
-{
-    return start + (taps - 1) * dilation < size ? taps : (size - start + dilation - 1) / dilation;
-}
-
-static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OW, int row0, int row1, const window *win)
-{
-    const ptrdiff_t row = win->dilation[0] * x.row, col = win->dilation[1] * x.col;
-    for (int oh = row0; oh < row1; oh++) {
-        const int top = oh * win->stride[0] - win->pad[0], kh0 = first_tap(top, win->dilation[0]);
-        const int kh1 = end_tap(top, win->dilation[0], win->kernel[0], H), KW = win->kernel[1];
-        for (int ow = 0; ow < OW; ow++) {
-            const int left = ow * win->stride[1] - win->pad[1], kw0 = first_tap(left, win->dilation[1]);
-            const int kw1 = end_tap(left, win->dilation[1], KW, W);
-            float *to = y.p + oh * y.row + ow * y.col;
-            const float *from = x.p + top * x.row + left * x.col;
-            if (argmax)
-                maxpool_window(to, argmax + (oh * OW + ow) * BLOCK, from, row, col, kh0, kh1, kw0, kw1, KW);
-            else if (kh0 == 0 && kh1 == 3 && kw0 == 0 && kw1 == 3) /* most: constants, so that its loops unroll */
-                maxpool_window(to, NULL, from, row, col, 0, 3, 0, 3, 3);
-            else
-                maxpool_window(to, NULL, from, row, col, kh0, kh1, kw0, kw1, KW);
-        }
-    }
 }
 
 const kernels KERNELS = {

@@ -70,6 +70,7 @@ typedef struct conv_call {
     const tensor *x, *add, *y;
     const float *bias; /* padded to whole blocks, or NULL */
     bool relu;
+    bool pooled; /* y is the output's maximum over windows: winograd.c's are 2x2 */
     float *arena;
 } conv_call;
 
@@ -80,8 +81,9 @@ int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N);
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);
 
-/* conv.c, in the order a plan calls them: taps, and the halos they need around x and dy; once layouts are final, which
+/* conv.c, in the order a plan calls them: whether it pays to pool the output as it is made; taps, and the halos they need around x and dy; once layouts are final, which
  * kernel runs and its scratch. */
+bool conv_can_pool(const cr_plan *plan, const step *s, int pool);
 bool conv_plan_halos(cr_plan *plan, step *s);
 void conv_plan_kernels(cr_plan *plan, step *s, int forward_N);
 /* pack.c: how many floats a step's packed parameters take; packs them, batchnorm folded in, and returns what lies behind

@@ -224,23 +224,29 @@ static void find_gradients(cr_plan *plan, bool *needed)
     }
 }
 
-/* The first convolution's large output, where its max-pool alone reads it and no backward does, is never written as a whole. */
-static void fuse_first_pool(cr_plan *plan)
+/* The step of the max-pool that alone reads what step i writes, where no backward comes; or -1. */
+static int pool_behind(const cr_plan *plan, int i)
+{
+    const int pool = sole_reader(plan, plan->steps[i].last);
+    for (int j = i + 1; j < plan->n_steps; j++)
+        if (plan->steps[j].node == pool)
+            return step_op(plan, &plan->steps[j]) == CR_MAXPOOL && !plan->steps[j].active ? j : -1;
+    return -1;
+}
+
+/* A convolution's output of which only maxima are read is never written as a whole, where that pays. */
+static void fuse_pools(cr_plan *plan)
 {
     for (int i = 0; i < plan->n_steps; i++) {
-        step *s = &plan->steps[i];
-        if (step_op(plan, s) != CR_CONV2D || s->add >= 0 || s->active || !is_plain(plan, s->x))
+        step s = plan->steps[i];
+        const int j = step_op(plan, &s) == CR_CONV2D && s.add < 0 && !s.active ? pool_behind(plan, i) : -1;
+        if (j < 0 || !conv_can_pool(plan, &s, plan->steps[j].node))
             continue;
-        const int pool = sole_reader(plan, s->last);
-        for (int j = i + 1; j < plan->n_steps; j++)
-            if (plan->steps[j].node == pool && step_op(plan, &plan->steps[j]) == CR_MAXPOOL && !plan->steps[j].active) {
-                step both = *s;
-                both.pool = both.last = pool;
-                plan->steps[j] = both;
-                plan->n_steps--;
-                memmove(s, s + 1, sizeof *s * (size_t)(plan->n_steps - i));
-                return;
-            }
+        s.pool = s.last = plan->steps[j].node;
+        plan->steps[j] = s;
+        plan->n_steps--;
+        memmove(plan->steps + i, plan->steps + i + 1, sizeof s * (size_t)(plan->n_steps - i));
+        i--;
     }
 }
 
@@ -336,7 +342,7 @@ cr_plan *cr_plan_create(const cr_net *net, const cr_request *request, cr_error *
         goto end;
     }
     find_gradients(plan, needed);
-    fuse_first_pool(plan);
+    fuse_pools(plan);
     find_lifetimes(plan);
     choose_by_image(plan);
     share_images(plan);

@@ -1,12 +1,12 @@
 /* plan.h - what a plan consists of: tensors with a place in the arena, and steps in execution order.
  *
  * The first steps stand for values that are given: the input's, or that of the node where runs start. Every other
- * step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], or of the input and where
- * no backward comes [+ batchnorm] [+ ReLU] + max-pool; batchnorm [+ residual add] [+ ReLU, where its backward is the plain one];
- * or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values inside a
- * fused step do not exist; nodes asked for by name are never inside one. A batchnorm is folded into the convolution before
- * it where neither's parameters get gradients. Outside of training dropout is the identity: its node shares its input's
- * value and gradient.
+ * step runs a node and what was fused behind it: convolution [+ batchnorm] [+ residual add] [+ ReLU], or, where no backward
+ * comes and conv_can_pool says so, convolution [+ batchnorm] [+ ReLU] + max-pool; batchnorm [+ residual add] [+ ReLU, where
+ * its backward is the plain one]; or linear [+ ReLU]; or one node alone. It writes the value of its last node. Values
+ * inside a fused step do not exist; nodes asked for by name are never inside one. A batchnorm is folded into the
+ * convolution before it where neither's parameters get gradients. Outside of training dropout is the identity: its node
+ * shares its input's value and gradient.
  *
  * Time, for liveness: with S steps, forward of step i is time i and its backward time 2S - 1 - i. */
 #ifndef CAMRUN_PLAN_H

@@ -128,6 +128,12 @@ void winograd_patches(const cr_plan *plan, const conv_part *part, const tensor *
     }
 }
 
+/* Where a tile of the output goes in y. */
+static place written(const conv_call *call, place tile)
+{
+    return call->pooled ? (place){tile.image, tile.row / 2, tile.col / 2} : tile;
+}
+
 /* y = epilogue( A^T M A ) */
 static void write_output(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *M, const piece *at)
 {
@@ -139,16 +145,17 @@ static void write_output(const cr_plan *plan, const winograd_shape *s, const con
         if (block >= call->y->blocks)
             break;
         const winograd_output_task task = {s->M_point, my.row, ma.row, call->bias ? call->bias + block * BLOCK : NULL,
-                                           call->relu};
+                                           call->relu, call->pooled};
         for (int t = 0; t < at->count; t++) {
             if (t + TILES_AHEAD < at->count) {
                 const place later = tile_place(&s->of, at->first + t + TILES_AHEAD);
-                fetch(pixel_at(my, call->y->image, block, later), my.row, s->of.m);
+                fetch(pixel_at(my, call->y->image, block, written(call, later)), my.row, call->pooled ? s->of.m / 2 : s->of.m);
                 if (call->add)
                     fetch(pixel_at(ma, call->add->image, block, later), ma.row, s->of.m);
             }
             const place to = tile_place(&s->of, at->first + t);
-            k->winograd_output(&task, M + ((ptrdiff_t)i * at->count + t) * BLOCK, pixel_at(my, call->y->image, block, to),
+            k->winograd_output(&task, M + ((ptrdiff_t)i * at->count + t) * BLOCK,
+                               pixel_at(my, call->y->image, block, written(call, to)),
                                call->add ? pixel_at(ma, call->add->image, block, to) : NULL,
                                call->part->count[0] - to.row, call->part->count[1] - to.col, s->of.m);
         }

@@ -205,13 +205,14 @@ static void test_same_bits_of_linear_layers(void **state)
     }
 }
 
-/* ---- the first convolution and its max-pool ---- */
+/* ---- a convolution and its max-pool ---- */
 
 typedef struct pooled_case {
     int N, H, W, kernel, stride, pad; /* of the convolution */
     int pool_kernel[2], pool_stride[2], pool_pad[2], pool_dilation[2];
 } pooled_case;
 
+/* Of the input: pooled from strips of rows. */
 static const pooled_case pooled_cases[] = {
     {2, 61, 45, 7, 2, 3, {3, 3}, {2, 2}, {1, 1}, {1, 1}},  /* ResNet's */
     {1, 71, 67, 11, 4, 2, {3, 3}, {2, 2}, {0, 0}, {1, 1}}, /* AlexNet's */
@@ -221,13 +222,27 @@ static const pooled_case pooled_cases[] = {
     {2, 27, 30, 3, 1, 1, {3, 2}, {2, 3}, {1, 0}, {2, 3}},
     {5, 9, 8, 3, 2, 1, {5, 5}, {4, 1}, {2, 2}, {1, 1}},    /* a window as large as the map */
 };
+/* Of another convolution's output: pooled tile by tile, where a last one hangs over by 0 to 3 pixels. */
+static const pooled_case tile_cases[] = {
+    {2, 12, 11, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}}, {1, 10, 9, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}},
+    {3, 7, 14, 3, 1, 0, {2, 2}, {2, 2}, {0, 0}, {1, 1}},  {2, 13, 12, 5, 1, 2, {2, 2}, {2, 2}, {0, 0}, {1, 1}}, /* F(2x2,5x5) */
+};
+/* Not pooled as they are made: other windows, and what Winograd's kernels do not do. */
+static const pooled_case apart_cases[] = {
+    {2, 12, 11, 3, 1, 1, {3, 3}, {2, 2}, {0, 0}, {1, 1}}, {2, 12, 11, 3, 1, 1, {2, 2}, {2, 1}, {0, 0}, {1, 1}},
+    {2, 12, 11, 3, 1, 1, {2, 2}, {2, 2}, {1, 1}, {1, 1}}, {2, 12, 11, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 2}},
+    {2, 12, 11, 3, 2, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}}, {2, 12, 11, 1, 1, 0, {2, 2}, {2, 2}, {0, 0}, {1, 1}},
+};
 
-static subject pooled_subject(const pooled_case *c, int *relu, int *pool)
+static subject pooled_subject(const pooled_case *c, bool first, bool with_relu, int *before, int *pool)
 {
     enum { CHANNELS = 40 };
     builder b = new_net("pooled");
-    *relu = add_relu(&b, add_conv2d(&b, add_input(&b, 3), "conv", CHANNELS, c->kernel, c->stride, c->pad, true), "relu");
-    cr_node node = {.op = CR_MAXPOOL, .name = "pool", .in = {*relu, -1}, .channels = CHANNELS};
+    const int input = add_input(&b, 3), x = first ? input : add_conv2d(&b, input, "conv0", 20, 3, 1, 1, true);
+    *before = add_conv2d(&b, x, "conv", CHANNELS, c->kernel, c->stride, c->pad, with_relu);
+    if (with_relu)
+        *before = add_relu(&b, *before, "relu");
+    cr_node node = {.op = CR_MAXPOOL, .name = "pool", .in = {*before, -1}, .channels = CHANNELS};
     memcpy(node.kernel, c->pool_kernel, sizeof node.kernel);
     memcpy(node.stride, c->pool_stride, sizeof node.stride);
     memcpy(node.pad, c->pool_pad, sizeof node.pad);
@@ -238,9 +253,9 @@ static subject pooled_subject(const pooled_case *c, int *relu, int *pool)
 }
 
 /* Made as one, they give the bits they give one after the other; and that is right. */
-static void check_pooled(const subject *s, int relu, int pool)
+static void check_pooled(const subject *s, int before, int pool, int fewer_steps)
 {
-    const int both[] = {relu, pool};
+    const int both[] = {before, pool};
     cr_request apart = request_of(s), fused = apart;
     apart.keep = both;
     apart.n_keep = 2;
@@ -254,7 +269,7 @@ static void check_pooled(const subject *s, int relu, int pool)
     stop_run(&r);
     for (fused.threads = 1; fused.threads <= 5; fused.threads++) {
         r = start_run(s->net, &fused);
-        assert_int_equal(r.plan->n_steps, steps - 1);
+        assert_int_equal(r.plan->n_steps, steps - fewer_steps);
         cr_tape_forward(r.tape, s->x);
         float *found = read_node(&r, pool, false);
         check_same_bits(found, expected, count_of(r.plan, pool), "pooled by %d threads", fused.threads);
@@ -264,16 +279,28 @@ static void check_pooled(const subject *s, int relu, int pool)
     free(expected);
 }
 
+static void check_pooled_cases(const pooled_case *cases, size_t n, bool first, int fewer_steps)
+{
+    for (size_t i = 0; i < 2 * n; i++) {
+        int before, pool;
+        subject s = pooled_subject(&cases[i / 2], first, i % 2 == 0, &before, &pool);
+        for (int isa = 0; use_isa(isa); isa++)
+            check_pooled(&s, before, pool, fewer_steps);
+        free_subject(&s);
+    }
+}
+
 static void test_first_convolution_and_its_pool(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof pooled_cases / sizeof pooled_cases[0]; i++) {
-        int relu, pool;
-        subject s = pooled_subject(&pooled_cases[i], &relu, &pool);
-        for (int isa = 0; use_isa(isa); isa++)
-            check_pooled(&s, relu, pool);
-        free_subject(&s);
-    }
+    check_pooled_cases(pooled_cases, sizeof pooled_cases / sizeof pooled_cases[0], true, 1);
+}
+
+static void test_winograd_and_its_pool(void **state)
+{
+    (void)state;
+    check_pooled_cases(tile_cases, sizeof tile_cases / sizeof tile_cases[0], false, 1);
+    check_pooled_cases(apart_cases, sizeof apart_cases / sizeof apart_cases[0], false, 0);
 }
 
 /* Not one with an addition between them. */
@@ -466,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup(test_same_bits_in_any_batch, one_thread),
         cmocka_unit_test_setup(test_same_bits_of_linear_layers, one_thread),
         cmocka_unit_test_setup(test_first_convolution_and_its_pool, one_thread),
+        cmocka_unit_test_setup(test_winograd_and_its_pool, one_thread),
         cmocka_unit_test_setup(test_sum_of_first_convolutions_and_its_pool, one_thread),
         cmocka_unit_test_setup(test_same_bits_for_many_seeds, one_thread),
         cmocka_unit_test_setup(test_requests_that_cannot_be_met, one_thread),
