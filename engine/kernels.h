@@ -55,7 +55,7 @@ typedef struct winograd_output_task {
     ptrdiff_t y_row, add_row; /* steps between rows; columns are BLOCK apart */
     const float *bias;        /* of these 16 channels, or NULL */
     bool relu;
-    bool pooled;              /* of every 2x2 pixels the maximum alone is written */
+    bool pooled;              /* of every 2x2 pixels the maximum alone is written; nothing is added */
 } winograd_output_task;
 
 /* oc_tile output channels of all points. */

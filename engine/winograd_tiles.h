@@ -37,7 +37,7 @@ static inline float *pixel_at(map m, ptrdiff_t image, int block, place at)
     return m.p + at.image * image + block * m.block + at.row * m.row + at.col * m.col;
 }
 
-/* Fetches side x side pixels of one channel block into the cache. */
+/* Fetches side x side pixels of one channel block into the cache. A tile may hang over the map: fetching never faults. */
 static inline void fetch(const float *p, ptrdiff_t row, int side)
 {
     for (int i = 0; i < side; i++)
