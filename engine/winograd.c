@@ -118,8 +118,8 @@ void winograd_patches(const cr_plan *plan, const conv_part *part, const tensor *
     for (int i = 0; i < patches; i++) {
         const int next = i + TILES_AHEAD;
         if (next < patches)
-            fetch(pixel_at(mx, x->image, of->block + next / of->count,
-                                   patch_place(&tiles, part, of->first + next % of->count)), mx.row, WINOGRAD_SIDE);
+            fetch(pixel_at(mx, x->image, of->block + next / of->count, patch_place(&tiles, part, of->first + next % of->count)),
+                  mx.row, WINOGRAD_SIDE);
         const int b = i / of->count, t = i % of->count;
         const place at = patch_place(&tiles, part, of->first + t);
         /* The halo holds the zeros that taps reach; a last tile that hangs over reaches further. */
