@@ -409,23 +409,39 @@ __attribute__((noinline)) static void products(const winograd_products *task, fl
         }
 }
 
+/* M += partial, a row of points. */
+static void add_partial(const winograd_products *task, float *M, const float *partial)
+{
+    for (int j = 0; j < SIDE; j++)
+        for (int i = 0; i < OC_TILE / BLOCK; i++) {
+            const ptrdiff_t from = j * task->M_point + i * task->M_block;
+            for (ptrdiff_t at = from; at < from + task->tiles * BLOCK; at += VL)
+                store(M + at, load(M + at) + load(partial + at));
+        }
+}
+
 /* A row of points and a block of input channels at a time: their U, made when it is needed, never leaves the first-level
  * cache. */
 static void winograd_multiply(const winograd_products *task)
 {
     float U[SIDE * U_POINT] __attribute__((aligned(64)));
     const ptrdiff_t w_block = task->taps * task->taps * BLOCK * OC_TILE;
-    for (int b = 0; b < task->n_in; b++)
+    for (int b = 0; b < task->n_in; b++) {
+        const bool apart = b >= SUM_BLOCKS, last = b % SUM_BLOCKS == SUM_BLOCKS - 1 || b == task->n_in - 1;
         for (int i = 0; i < SIDE; i++) {
+            const ptrdiff_t row = i * SIDE * task->M_point;
             const float *w = task->w + b * w_block;
             if (task->taps == 3)
                 weights_any_row(U, w, 3, i);
             else
                 weights_any_row(U, w, 5, i);
             /* The weights of the block after the next come from memory while this one's products keep the core busy. */
-            products(task, task->M + i * SIDE * task->M_point, task->V + i * SIDE * task->V_point + b * task->V_block, U,
-                     w + 2 * w_block + i * SIDE * AHEAD * BLOCK, b > 0);
+            products(task, (apart ? task->partial : task->M) + row, task->V + i * SIDE * task->V_point + b * task->V_block, U,
+                     w + 2 * w_block + i * SIDE * AHEAD * BLOCK, b % SUM_BLOCKS > 0);
+            if (apart && last)
+                add_partial(task, task->M + row, task->partial + row);
         }
+    }
 }
 
 INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
@@ -447,7 +463,7 @@ INLINE void transform_output(const winograd_output_task *task, const float *M, f
             apply_A(out, r, m);
             for (int j = 0; j < m; j++)
                 if (i < rows && j < cols) {
-                    vec sum = out[j] + bias;
+                    vec sum = OUTPUT_SCALE * out[j] + bias;
                     if (add)
                         sum += load(add + i * task->add_row + j * BLOCK + v);
                     store(y + i * task->y_row + j * BLOCK + v, task->relu ? relu_vec(sum) : sum);

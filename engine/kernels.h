@@ -58,9 +58,14 @@ typedef struct winograd_output_task {
     bool pooled;              /* of every 2x2 pixels the maximum alone is written; nothing is added */
 } winograd_output_task;
 
+/* Winograd's sums of this many blocks of input channels are made apart, and then added up: one long chain of additions would
+ * lose more. */
+enum { SUM_BLOCKS = 16 };
+
 /* oc_tile output channels of all points. */
 typedef struct winograd_products {
     float *M;                   /* (points, oc_tile/16, tiles, 16) */
+    float *partial;             /* as M: sums from the second one on, while they are made */
     ptrdiff_t M_point, M_block; /* steps between points and channel blocks */
     const float *V;             /* (points, n_in, tiles, 16) */
     ptrdiff_t V_point, V_block;

@@ -192,7 +192,7 @@ INLINE void transform_dU(float *dw, const float *dU, int taps)
                 r[j] = half[j][i];
             apply_A(out, r, taps);
             for (int j = 0; j < taps; j++)
-                store(dw + (i * taps + j) * point + at, out[j]);
+                store(dw + (i * taps + j) * point + at, OUTPUT_SCALE * out[j]);
         }
     }
 }

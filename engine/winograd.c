@@ -6,7 +6,8 @@
  *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
  *   2. for each tile of output channels, 16 input channels and a row of 6 points at a time, the kernel transforms the
  *      weights, U (6 points, 16, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a
- *      register tile like that of direct convolutions; then M is transformed to output pixels.
+ *      register tile like that of direct convolutions; then M is transformed to output pixels. Long sums are made in
+ *      parts (SUM_BLOCKS), from the second one on in a second M.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
  * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
@@ -32,7 +33,7 @@ typedef struct winograd_shape {
     int chunk;                  /* tiles in V and M */
     ptrdiff_t V_point, M_point; /* floats from one point to the next */
     ptrdiff_t w_block;          /* from 16 input channels' packed weights to the next 16's */
-    ptrdiff_t V, M;             /* floats of each, for one thread */
+    ptrdiff_t V, M, partial;    /* floats of each, for one thread */
 } winograd_shape;
 
 /* Points lie an odd number of cache lines apart: at a power of two, all of them would fall into the same few sets of the
@@ -73,6 +74,7 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.w_block = (ptrdiff_t)s.taps * s.taps * BLOCK * oc_tile;
     s.V = WINOGRAD_POINTS * s.V_point;
     s.M = WINOGRAD_POINTS * s.M_point;
+    s.partial = x->blocks > SUM_BLOCKS ? s.M : 0;
     return s;
 }
 
@@ -89,7 +91,7 @@ int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const winograd_shape s = shape_of(plan, part, x, OC, N);
-    return (size_t)(plan->threads * (s.V + s.M));
+    return (size_t)(plan->threads * (s.V + s.M + s.partial));
 }
 
 /* ---- the two phases ---- */
@@ -182,7 +184,7 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 
 #pragma omp parallel num_threads(plan->threads)
     {
-        float *V = scratch + thread_index() * (s.V + s.M), *M = V + s.V;
+        float *V = scratch + thread_index() * (s.V + s.M + s.partial), *M = V + s.V;
         int held = -1; /* the first tile of the chunk whose patches V holds */
         for (int share = thread_index() % work.n, i; take_piece(&work, &share, &i);) {
             const piece at = piece_of(&s, share, i);
@@ -192,6 +194,7 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
             held = at.first;
             const winograd_products task = {
                 .M = M,
+                .partial = M + s.M,
                 .M_point = s.M_point,
                 .M_block = (ptrdiff_t)at.count * BLOCK,
                 .V = V,

@@ -7,9 +7,11 @@
  *
  * The matrices come from polynomial interpolation (Toom-Cook) at m+r-2 points p_i and infinity: row j of A^T holds the
  * p_i^j, j < m; row i of G is (1, p_i, .., p_i^(r-1)) / prod_{l != i} (p_i - p_l); row i of B^T holds the coefficients of
- * prod_{l != i} (x - p_l). Here m + r - 1 = 6: the points are 0, +-sqrt(1/2), +-sqrt(2), whose products stay near 1, which
- * keeps the rounding error small, and all F of 6 points share B. The denominators of G's rows are left to A^T, where
- * they cost nothing: U and M are that much larger. Each apply_ is one matrix times one column. */
+ * prod_{l != i} (x - p_l). Here m + r - 1 = 6: the points are 0, +-p, +-2p with p = 3/4, whose products stay near 1, which
+ * keeps the rounding error small, and all F of 6 points share B. The denominators of G's rows, 4 p^4, -6 p^4, 24 p^4 and 1,
+ * are left to A^T, where they cost nothing: U and M are that much larger. apply_A makes 12 p^4 A^T, and OUTPUT_SCALE makes
+ * good for both of them. So all constants but that one are exact in float: an inexact one would err to the same side in
+ * every pixel, and means over pixels, as Grad-CAM takes, would keep that. Each apply_ is one matrix times one column. */
 #ifndef CAMRUN_WINOGRAD_TRANSFORMS_H
 #define CAMRUN_WINOGRAD_TRANSFORMS_H
 
@@ -18,57 +20,57 @@
 
 enum { SIDE = WINOGRAD_SIDE, MOST_TAPS = 5 };
 
-static const float ROOT_HALF = 0.70710678118654752f, ROOT_TWO = 1.41421356237309505f;
+static const float P1 = 3.0f / 4.0f, P2 = 9.0f / 16.0f, P4 = 81.0f / 256.0f; /* p, p^2, p^4 */
+static const float OUTPUT_SCALE = (float)(1.0 / (144.0 * (81.0 / 256.0) * (81.0 / 256.0)));
 
 INLINE void apply_B(vec r[SIDE], const vec d[SIDE]) /* r = B^T d */
 {
-    const vec even_half = d[4] - 2.0f * d[2], odd_half = ROOT_HALF * (d[3] - 2.0f * d[1]);
-    const vec even_two = d[4] - 0.5f * d[2], odd_two = ROOT_TWO * (d[3] - 0.5f * d[1]);
-    r[0] = d[0] - 2.5f * d[2] + d[4];
-    r[1] = even_half + odd_half;
-    r[2] = even_half - odd_half;
-    r[3] = even_two + odd_two;
-    r[4] = even_two - odd_two;
-    r[5] = d[5] - 2.5f * d[3] + d[1];
+    const vec even = d[4] - 4.0f * P2 * d[2], odd = P1 * (d[3] - 4.0f * P2 * d[1]);
+    const vec even_2p = d[4] - P2 * d[2], odd_2p = 2.0f * P1 * (d[3] - P2 * d[1]);
+    r[0] = d[4] - 5.0f * P2 * d[2] + 4.0f * P4 * d[0];
+    r[1] = even + odd;
+    r[2] = even - odd;
+    r[3] = even_2p + odd_2p;
+    r[4] = even_2p - odd_2p;
+    r[5] = d[5] - 5.0f * P2 * d[3] + 4.0f * P4 * d[1];
 }
 
 INLINE void apply_G(vec r[SIDE], const vec *g, int taps) /* r = G g */
 {
-    /* Even and odd powers of p, at p^2 = 1/2 and p^2 = 2. */
-    vec even_half = g[0], odd_half = g[1], even_two = g[0], odd_two = g[1];
+    /* Even and odd powers of p, and of 2p. */
+    vec even = g[0], odd = g[1], even_2p = g[0], odd_2p = g[1];
     if (taps > 2) {
-        even_half += 0.5f * g[2];
-        even_two += 2.0f * g[2];
+        even += P2 * g[2];
+        even_2p += 4.0f * P2 * g[2];
     }
     if (taps > 3) {
-        odd_half += 0.5f * g[3];
-        odd_two += 2.0f * g[3];
+        odd += P2 * g[3];
+        odd_2p += 4.0f * P2 * g[3];
     }
     if (taps > 4) {
-        even_half += 0.25f * g[4];
-        even_two += 4.0f * g[4];
+        even += P4 * g[4];
+        even_2p += 16.0f * P4 * g[4];
     }
     r[0] = g[0];
-    r[1] = even_half + ROOT_HALF * odd_half;
-    r[2] = even_half - ROOT_HALF * odd_half;
-    r[3] = even_two + ROOT_TWO * odd_two;
-    r[4] = even_two - ROOT_TWO * odd_two;
+    r[1] = even + P1 * odd;
+    r[2] = even - P1 * odd;
+    r[3] = even_2p + 2.0f * P1 * odd_2p;
+    r[4] = even_2p - 2.0f * P1 * odd_2p;
     r[5] = g[taps - 1];
 }
 
-INLINE void apply_A(vec *y, const vec r[SIDE], int m) /* y = A^T r */
+INLINE void apply_A(vec *y, const vec r[SIDE], int m) /* y = 12 p^4 A^T r */
 {
-    const float half = -1.0f / 1.5f, two = 1.0f / 6.0f; /* G's denominators at p^2 = 1/2 and p^2 = 2 */
-    const vec even_half = r[1] + r[2], odd_half = r[1] - r[2], even_two = r[3] + r[4], odd_two = r[3] - r[4];
-    y[0] = r[0] + half * even_half + two * even_two;
-    y[1] = half * ROOT_HALF * odd_half + two * ROOT_TWO * odd_two;
+    const vec even = r[1] + r[2], odd = r[1] - r[2], even_2p = r[3] + r[4], odd_2p = r[3] - r[4];
+    y[0] = 3.0f * r[0] - 2.0f * even + 0.5f * even_2p;
+    y[1] = P1 * (odd_2p - 2.0f * odd);
     if (m > 2)
-        y[2] = half * 0.5f * even_half + two * 2.0f * even_two;
+        y[2] = 2.0f * P2 * (even_2p - even);
     if (m > 3)
-        y[3] = half * 0.5f * ROOT_HALF * odd_half + two * 2.0f * ROOT_TWO * odd_two;
+        y[3] = 2.0f * P1 * P2 * (2.0f * odd_2p - odd);
     if (m > 4)
-        y[4] = half * 0.25f * even_half + two * 4.0f * even_two;
-    y[m - 1] += r[5];
+        y[4] = P4 * (8.0f * even_2p - 2.0f * even);
+    y[m - 1] += 12.0f * P4 * r[5];
 }
 
 #endif
