@@ -76,7 +76,7 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 draws.append(errors_of(arch, draw_input(args.picture, args.seed + noise, folder), args.seed, program, folder))
         for name in draws[0]:
-            errors = np.sqrt(np.mean([np.square(draw[name]) for draw in draws], axis=0))
+            errors = np.sqrt(np.mean([np.square(draw[name]) for draw in draws], axis=0)).tolist()
             ratio = errors[1] / errors[0]
             failed = ratio > MOST and errors[1] > ROUNDING
             bad += failed
