@@ -244,6 +244,26 @@ static void maxpool(map y, uint8_t *argmax, map x, int H, int W, int OW, int row
     }
 }
 
+/* ---- elementwise: plain loops, which the compiler vectorises ---- */
+
+static void relu_rows(float *y, const float *x, int count)
+{
+    for (int i = 0; i < count; i++)
+        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+static void add_rows(float *y, const float *a, const float *b, int count)
+{
+    for (int i = 0; i < count; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void relu_mask(float *dx, const float *dy, const float *y, int count)
+{
+    for (int i = 0; i < count; i++)
+        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+}
+
 /* ---- Winograd's minimal filtering: winograd_transforms.h has the mathematics ---- */
 
 INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols)
@@ -276,30 +296,35 @@ static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t 
         transform_input(V, point, x, row, rows, cols);
 }
 
-/* Row i of U = G g G^T for one block of input channels; i and taps are constants in every call. */
-INLINE void weights_row(float *U, const float *w, int taps, int i)
+/* Row i of U = G g G^T for VL output channels; i and taps are constants in every call. */
+INLINE void weights_row(vec u[SIDE], const float *w, int taps, int i)
 {
     enum { TAP = BLOCK * OC_TILE };
-    for (int ic = 0; ic < BLOCK; ic++)
-        for (int v = 0; v < OC_TILE; v += VL) {
-            const float *at = w + ic * OC_TILE + v;
-            vec row[MOST_TAPS], u[SIDE];
-            for (int kw = 0; kw < taps; kw++) {
-                vec g[MOST_TAPS], column[SIDE]; /* of G g, of which one element is used and computed */
-                for (int kh = 0; kh < taps; kh++)
-                    g[kh] = load(at + (kh * taps + kw) * TAP);
-                apply_G(column, g, taps);
-                row[kw] = column[i];
-            }
-            apply_G(u, row, taps);
-            for (int j = 0; j < SIDE; j++)
-                store(U + j * U_POINT + ic * OC_TILE + v, u[j]);
-        }
+    vec row[MOST_TAPS];
+    for (int kw = 0; kw < taps; kw++) {
+        vec g[MOST_TAPS], column[SIDE]; /* of G g, of which one element is used and computed */
+        for (int kh = 0; kh < taps; kh++)
+            g[kh] = load(w + (kh * taps + kw) * TAP);
+        apply_G(column, g, taps);
+        row[kw] = column[i];
+    }
+    apply_G(u, row, taps);
 }
 
-#define WEIGHTS_CASE(i)              \
-    case i:                          \
-        weights_row(U, w, taps, i);  \
+/* The same for a block of input channels and OC_TILE output channels. */
+INLINE void weights_block(float *U, const float *w, int taps, int i)
+{
+    for (int at = 0; at < BLOCK * OC_TILE; at += VL) {
+        vec u[SIDE];
+        weights_row(u, w + at, taps, i);
+        for (int j = 0; j < SIDE; j++)
+            store(U + j * U_POINT + at, u[j]);
+    }
+}
+
+#define WEIGHTS_CASE(i)               \
+    case i:                           \
+        weights_block(U, w, taps, i); \
         break;
 
 INLINE void weights_any_row(float *U, const float *w, int taps, int i)
@@ -362,7 +387,7 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
 INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
                          bool more, int P)
 {
-    const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2;
+    const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2 * P <= TILE_PIXELS ? 2 : 1;
     for (int j = 0; j < SIDE; j += Q)
         products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, Q,
                       P);
@@ -370,43 +395,78 @@ INLINE void products_row(const winograd_products *task, float *M, const float *V
 
 #define ROW_CASE(P)                                      \
     case P:                                              \
-        if (2 * P <= TILE_PIXELS)                        \
+        if (P <= TILE_PIXELS)                            \
             products_row(task, M, V, U, ahead, more, P); \
         break;
-#define POINT_CASE(P)                                        \
-    case P:                                                  \
-        if (P <= TILE_PIXELS)                                \
-            products_tile(task, M, V, U, ahead, more, 1, P); \
-        break;
 
-/* One point of all tiles. */
-INLINE void products_point(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
-                           bool more)
+/* A row of points. A function of its own: else constants of the weights' transform take registers from the sums. */
+__attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
+                                               const float *ahead, bool more)
 {
     const int passes = (task->tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = task->tiles / passes;
     const int wide = task->tiles % passes; /* so many are one tile wider */
     for (int i = 0; i < passes; i++) {
         const int width = narrow + (i < wide);
         switch (width) {
-            POINT_CASE(1) POINT_CASE(2) POINT_CASE(3) POINT_CASE(4) POINT_CASE(5) POINT_CASE(6) POINT_CASE(7) POINT_CASE(8)
-            POINT_CASE(9) POINT_CASE(10) POINT_CASE(11) POINT_CASE(12) POINT_CASE(13) POINT_CASE(14)
+            ROW_CASE(1) ROW_CASE(2) ROW_CASE(3) ROW_CASE(4) ROW_CASE(5) ROW_CASE(6) ROW_CASE(7) ROW_CASE(8) ROW_CASE(9)
+            ROW_CASE(10) ROW_CASE(11) ROW_CASE(12) ROW_CASE(13) ROW_CASE(14)
         }
         V += width * BLOCK;
         M += width * BLOCK;
     }
 }
 
-/* A row of points. A function of its own: else constants of the weights' transform take registers from the sums. */
-__attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
-                                               const float *ahead, bool more)
+/* So few tiles that the sums of a row of points, for VL output channels, leave registers for the weights. */
+enum { FEW_TILES = OC_VECS * TILE_PIXELS / SIDE };
+
+/* Row i of points of P tiles; P and i are constants in every call. Each weight serves P products, too few to pay for writing
+ * U and reading it again: it is used as it is made. */
+INLINE void few_tiles_row(const winograd_products *task, float *M, const float *V, const float *w, const float *ahead,
+                          bool more, int P, int i)
 {
-    if (2 * task->tiles > TILE_PIXELS)
+    const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
+    /* So many lines of weights are fetched for every STEP channels. */
+    enum { STEP = 2, STEPS = OC_VECS * BLOCK / STEP, LINES = (SIDE * AHEAD + STEPS - 1) / STEPS };
+    for (int v = 0; v < OC_VECS; v++) {
+        vec acc[SIDE][MOST_PIXELS];
         for (int j = 0; j < SIDE; j++)
-            products_point(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more);
-    else
-        switch (task->tiles) {
-            ROW_CASE(1) ROW_CASE(2) ROW_CASE(3) ROW_CASE(4) ROW_CASE(5) ROW_CASE(6) ROW_CASE(7)
+            for (int p = 0; p < P; p++)
+                acc[j][p] = (vec){0};
+        for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
+            for (int l = 0; l < LINES; l++, ahead += BLOCK)
+                __builtin_prefetch(ahead);
+            for (int ic = ic0; ic < ic0 + STEP; ic++) {
+                vec u[SIDE];
+                weights_row(u, w + ic * OC_TILE + v * VL, 3, i);
+                for (int j = 0; j < SIDE; j++)
+                    for (int p = 0; p < P; p++)
+                        acc[j][p] += u[j] * V[j * V_point + p * BLOCK + ic];
+            }
         }
+        for (int j = 0; j < SIDE; j++)
+            for (int p = 0; p < P; p++) {
+                float *to = M + j * M_point + v * VL / BLOCK * M_block + v * VL % BLOCK + p * BLOCK;
+                if (more)
+                    acc[j][p] += load(to);
+                store(to, acc[j][p]);
+            }
+    }
+}
+
+#define FEW_CASE(P, i)                                             \
+    case (P) * SIDE + (i):                                         \
+        if (P <= FEW_TILES)                                        \
+            few_tiles_row(task, M, V, w, ahead, more, P, i);       \
+        break;
+#define FEW_CASES(P) FEW_CASE(P, 0) FEW_CASE(P, 1) FEW_CASE(P, 2) FEW_CASE(P, 3) FEW_CASE(P, 4) FEW_CASE(P, 5)
+
+/* Row i of points of all tiles, for kernels of 3x3 taps. */
+__attribute__((noinline)) static void few_tiles(const winograd_products *task, float *M, const float *V, const float *w,
+                                                const float *ahead, bool more, int i)
+{
+    switch (task->tiles * SIDE + i) {
+        FEW_CASES(1) FEW_CASES(2) FEW_CASES(3) FEW_CASES(4)
+    }
 }
 
 /* M += partial, a row of points. */
@@ -414,9 +474,8 @@ static void add_partial(const winograd_products *task, float *M, const float *pa
 {
     for (int j = 0; j < SIDE; j++)
         for (int i = 0; i < OC_TILE / BLOCK; i++) {
-            const ptrdiff_t from = j * task->M_point + i * task->M_block;
-            for (ptrdiff_t at = from; at < from + task->tiles * BLOCK; at += VL)
-                store(M + at, load(M + at) + load(partial + at));
+            const ptrdiff_t at = j * task->M_point + i * task->M_block;
+            add_rows(M + at, M + at, partial + at, task->tiles * BLOCK);
         }
 }
 
@@ -426,18 +485,25 @@ static void winograd_multiply(const winograd_products *task)
 {
     float U[SIDE * U_POINT] __attribute__((aligned(64)));
     const ptrdiff_t w_block = task->taps * task->taps * BLOCK * OC_TILE;
+    const bool few = task->taps == 3 && task->tiles <= FEW_TILES;
     for (int b = 0; b < task->n_in; b++) {
-        const bool apart = b >= SUM_BLOCKS, last = b % SUM_BLOCKS == SUM_BLOCKS - 1 || b == task->n_in - 1;
+        const bool more = b % SUM_BLOCKS > 0, apart = b >= SUM_BLOCKS;
+        const bool last = b % SUM_BLOCKS == SUM_BLOCKS - 1 || b == task->n_in - 1;
         for (int i = 0; i < SIDE; i++) {
             const ptrdiff_t row = i * SIDE * task->M_point;
-            const float *w = task->w + b * w_block;
-            if (task->taps == 3)
-                weights_any_row(U, w, 3, i);
-            else
-                weights_any_row(U, w, 5, i);
+            float *M = (apart ? task->partial : task->M) + row;
+            const float *V = task->V + i * SIDE * task->V_point + b * task->V_block, *w = task->w + b * w_block;
             /* The weights of the block after the next come from memory while this one's products keep the core busy. */
-            products(task, (apart ? task->partial : task->M) + row, task->V + i * SIDE * task->V_point + b * task->V_block, U,
-                     w + 2 * w_block + i * SIDE * AHEAD * BLOCK, b % SUM_BLOCKS > 0);
+            const float *ahead = w + 2 * w_block + i * SIDE * AHEAD * BLOCK;
+            if (few)
+                few_tiles(task, M, V, w, ahead, more, i);
+            else {
+                if (task->taps == 3)
+                    weights_any_row(U, w, 3, i);
+                else
+                    weights_any_row(U, w, 5, i);
+                products(task, M, V, U, ahead, more);
+            }
             if (apart && last)
                 add_partial(task, task->M + row, task->partial + row);
         }
@@ -498,26 +564,6 @@ static void winograd_output(const winograd_output_task *task, const float *M, fl
     for (int i = 0; i < smaller(m, rows) / 2; i++)
         for (int j = 0; j < smaller(m, cols) / 2; j++)
             maxpool_window(y + i * task->y_row + j * BLOCK, NULL, tile + 2 * i * ROW + 2 * j * BLOCK, ROW, BLOCK, 0, 2, 0, 2, 2);
-}
-
-/* ---- elementwise: plain loops, which the compiler vectorises ---- */
-
-static void relu_rows(float *y, const float *x, int count)
-{
-    for (int i = 0; i < count; i++)
-        y[i] = x[i] < 0.0f ? 0.0f : x[i];
-}
-
-static void add_rows(float *y, const float *a, const float *b, int count)
-{
-    for (int i = 0; i < count; i++)
-        y[i] = a[i] + b[i];
-}
-
-static void relu_mask(float *dx, const float *dy, const float *y, int count)
-{
-    for (int i = 0; i < count; i++)
-        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
 }
 
 const kernels KERNELS = {

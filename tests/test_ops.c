@@ -163,7 +163,7 @@ static void check_conv(const conv_case *c)
 
 /* 3x3 and 5x5 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3) and F(2x2,5x5), forward and
  * backward: tiles that hang over the edge by one to three pixels, pads of all kinds, more input channels than one sum
- * has (SUM_BLOCKS), in whole sums and more, and more tiles than are transformed at once (98). */
+ * has (SUM_BLOCKS), in whole sums and more, one to four tiles (FEW_TILES), and more than are transformed at once (98). */
 static void test_winograd(void **state)
 {
     (void)state;
@@ -183,6 +183,9 @@ static void test_winograd(void **state)
         {1, 64, 9, 112, 8, SQUARE(3, 1, 1)},
         {1, 512, 9, 14, 16, SQUARE(3, 1, 1)},
         {1, 260, 7, 6, 24, SQUARE(3, 1, 1)},
+        {1, 17, 4, 4, 33, SQUARE(3, 1, 1)},
+        {1, 300, 4, 7, 40, SQUARE(3, 1, 1)},
+        {1, 33, 11, 4, 280, SQUARE(3, 1, 1)},
         {1, 600, 5, 13, 8, SQUARE(3, 1, 1)},
         {1, 8, 12, 9, 300, SQUARE(3, 1, 1)},
         {1, 300, 9, 10, 8, SQUARE(5, 1, 2)},
