@@ -44,17 +44,18 @@ void ref_conv2d_backward(float *dx_, const float *dy_, const float *w_, int N, i
             for (int ih = 0; ih < H; ih++)
                 for (int iw = 0; iw < W; iw++) {
                     double sum = 0.0;
-                    for (int oc = 0; oc < OC; oc++)
-                        for (int kh = 0; kh < KH; kh++)
-                            for (int kw = 0; kw < KW; kw++) {
-                                /* forward: ih == oh * stride - pad + kh * dilation; solve it for oh */
-                                int top = ih + win->pad[0] - kh * win->dilation[0];
-                                int left = iw + win->pad[1] - kw * win->dilation[1];
-                                int oh = top / win->stride[0], ow = left / win->stride[1];
-                                if (top >= 0 && left >= 0 && top % win->stride[0] == 0 && left % win->stride[1] == 0 &&
-                                    oh < OH && ow < OW)
-                                    sum += (double)dy[n][oc][oh][ow] * (double)w[oc][ic][kh][kw];
-                            }
+                    for (int kh = 0; kh < KH; kh++)
+                        for (int kw = 0; kw < KW; kw++) {
+                            /* forward: ih == oh * stride - pad + kh * dilation; solve it for oh */
+                            int top = ih + win->pad[0] - kh * win->dilation[0];
+                            int left = iw + win->pad[1] - kw * win->dilation[1];
+                            int oh = top / win->stride[0], ow = left / win->stride[1];
+                            if (top < 0 || left < 0 || top % win->stride[0] != 0 || left % win->stride[1] != 0 || oh >= OH ||
+                                ow >= OW)
+                                continue; /* no output reads this pixel through this tap */
+                            for (int oc = 0; oc < OC; oc++)
+                                sum += (double)dy[n][oc][oh][ow] * (double)w[oc][ic][kh][kw];
+                        }
                     dx[n][ic][ih][iw] = (float)sum;
                 }
 }
