@@ -7,7 +7,7 @@
  *   2. for each tile of output channels, 16 input channels and a row of 6 points at a time, the kernel transforms the
  *      weights, U (6 points, 16, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a
  *      register tile like that of direct convolutions; then M is transformed to output pixels. Long sums are made in
- *      parts (SUM_BLOCKS), from the second one on in a second M.
+ *      parts (SUM_BLOCKS), from the second one on in a second M. Where there are few tiles, U stays in registers.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
  * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
