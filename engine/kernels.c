@@ -383,7 +383,7 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
         }
 }
 
-/* A row of points of few tiles: as many points at once as there are registers for. */
+/* A row of points of P tiles: where they are few, as many points at once as there are registers for. */
 INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
                          bool more, int P)
 {
@@ -399,7 +399,7 @@ INLINE void products_row(const winograd_products *task, float *M, const float *V
             products_row(task, M, V, U, ahead, more, P); \
         break;
 
-/* A row of points. A function of its own: else constants of the weights' transform take registers from the sums. */
+/* A row of points of all tiles. A function of its own: else constants of the weights' transform take registers from the sums. */
 __attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
                                                const float *ahead, bool more)
 {
@@ -453,10 +453,10 @@ INLINE void few_tiles_row(const winograd_products *task, float *M, const float *
     }
 }
 
-#define FEW_CASE(P, i)                                             \
-    case (P) * SIDE + (i):                                         \
-        if (P <= FEW_TILES)                                        \
-            few_tiles_row(task, M, V, w, ahead, more, P, i);       \
+#define FEW_CASE(P, i)                                       \
+    case (P) * SIDE + (i):                                   \
+        if (P <= FEW_TILES)                                  \
+            few_tiles_row(task, M, V, w, ahead, more, P, i); \
         break;
 #define FEW_CASES(P) FEW_CASE(P, 0) FEW_CASE(P, 1) FEW_CASE(P, 2) FEW_CASE(P, 3) FEW_CASE(P, 4) FEW_CASE(P, 5)
 
