@@ -19,15 +19,25 @@
 enum {
     MOST_PIXELS = 14,
     U_POINT = BLOCK * OC_TILE + BLOCK, /* an odd number of cache lines, as in winograd.c */
+    NEAR = 8,                          /* steps of a direct tile, of one input channel and tap each */
     AHEAD = OC_TILE / 4,               /* lines fetched for each of the 36 points: together a block of a 3x3 kernel's weights */
 };
 
 /* ---- convolution ---- */
 
+/* What a tile fetches into the cache for those behind it. */
+typedef struct fetched {
+    const float *w; /* weights, a cache line for each input channel and tap */
+    const float *x; /* the next tile's pixels */
+} fetched;
+
 /* R rows x P pixels x OC_TILE channels. R and P are constants in every call, so the loops over them unroll and acc lives in
- * registers. So is col (x.col), and in_block (x.block) where it is 1: then there is no innermost loop. */
-INLINE void conv_tile(const conv_task *task, const float *w, const float *x, const float *ahead, float *y,
-                      const float *add, int oc0, int R, int P, int in_block, ptrdiff_t col)
+ * registers. So are col (x.col), and in_block (x.block) and n_taps where they are 1: then there is no such loop.
+ *
+ * A step is 14 or so cycles of multiplications, and a core looks no more than 4 or 5 steps ahead, less than the second-level
+ * cache takes: so each step fetches the weights of the step NEAR steps later, and a pixel of the next tap or block. */
+INLINE void conv_tile(const conv_task *task, const float *w, const float *x, fetched ahead, float *y, const float *add,
+                      int oc0, int R, int P, int in_block, int n_taps, ptrdiff_t col)
 {
     vec acc[MOST_PIXELS][OC_VECS];
     for (int v = 0; v < OC_VECS; v++)
@@ -38,11 +48,17 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
             for (int p = 0; p < R * P; p++)
                 acc[p][v] = load(task->bias + oc0 + v * VL);
 
-    for (int block = 0; block < task->n_in; block++, x += task->x.block)
-        for (int t = 0; t < task->n_taps; t++) {
+    for (int block = 0; block < task->n_in; block++) {
+        const float *next_block = block + 1 < task->n_in ? x + task->x.block : ahead.x;
+        for (int t = 0; t < n_taps; t++) {
             const float *at = x + task->tap[t];
-            for (int ic = 0; ic < in_block; ic++, at++, w += OC_TILE, ahead += BLOCK) {
-                __builtin_prefetch(ahead);
+            const float *next = t + 1 < n_taps ? x + task->tap[t + 1] : next_block + task->tap[0];
+            for (int ic = 0; ic < in_block; ic++, at++, w += OC_TILE, ahead.w += BLOCK, next += col) {
+                __builtin_prefetch(ahead.w);
+                for (int line = 0; line < OC_TILE; line += BLOCK)
+                    __builtin_prefetch(w + NEAR * OC_TILE + line);
+                if (in_block > 1)
+                    __builtin_prefetch(next);
                 vec weight[OC_VECS];
                 for (int v = 0; v < OC_VECS; v++)
                     weight[v] = load(w + v * VL);
@@ -54,6 +70,8 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
                     }
             }
         }
+        x = next_block;
+    }
 
     /* Three loops, each so short that compilers unroll it and keep acc in registers. */
     const ptrdiff_t y_block = task->y.block, y_row = task->y.row, y_col = task->y.col;
@@ -79,15 +97,15 @@ INLINE void conv_tile(const conv_task *task, const float *w, const float *x, con
                     store(y + v * VL / BLOCK * y_block + r * y_row + p * y_col + v * VL % BLOCK, acc[r * P + p][v]);
 }
 
-#define TILE_CASE(R, P)                                                     \
-    case P:                                                                 \
-        if (P * R <= TILE_PIXELS)                                           \
-            conv_tile(task, w, x, ahead, y, add, oc0, R, P, in_block, col); \
+#define TILE_CASE(R, P)                                                             \
+    case P:                                                                         \
+        if (P * R <= TILE_PIXELS)                                                   \
+            conv_tile(task, w, x, ahead, y, add, oc0, R, P, in_block, n_taps, col); \
         break;
 
 /* One tile of R rows x width pixels, width <= TILE_PIXELS / R. */
-INLINE void conv_width(const conv_task *task, const float *w, const float *x, const float *ahead, float *y,
-                       const float *add, int oc0, int R, int width, int in_block, ptrdiff_t col)
+INLINE void conv_width(const conv_task *task, const float *w, const float *x, fetched ahead, float *y, const float *add,
+                       int oc0, int R, int width, int in_block, int n_taps, ptrdiff_t col)
 {
     switch (width) {
         TILE_CASE(R, 1) TILE_CASE(R, 2) TILE_CASE(R, 3) TILE_CASE(R, 4) TILE_CASE(R, 5) TILE_CASE(R, 6) TILE_CASE(R, 7)
@@ -96,17 +114,16 @@ INLINE void conv_width(const conv_task *task, const float *w, const float *x, co
     }
 }
 
-/* What a tile fetches into the cache while it computes, one cache line per input channel and tap: the first tiles of a call
- * fetch the weights of the next. */
-INLINE const float *next_weights(const conv_task *task, const float *w, int pass)
+/* The weights that a tile fetches: the first tiles of a call those of the next tile of channels, from memory. */
+INLINE const float *next_weights(const conv_task *task, const float *w, int pass, int in_block, int n_taps)
 {
-    const ptrdiff_t steps = (ptrdiff_t)task->n_in * task->n_taps * task->in_block;
+    const ptrdiff_t steps = (ptrdiff_t)task->n_in * n_taps * in_block;
     const ptrdiff_t from = pass * steps * BLOCK, end = steps * OC_TILE;
     return from < end ? w + end + from : w;
 }
 
 /* Rows are cut into tiles of nearly equal width; narrow maps take two rows in one tile. */
-INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, int in_block, ptrdiff_t col)
+INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, int in_block, int n_taps, ptrdiff_t col)
 {
     const float *w = task->w + tile * task->w_tile;
     const int oc0 = tile * OC_TILE, OW = task->OW, tiles = (OW + TILE_PIXELS - 1) / TILE_PIXELS;
@@ -119,11 +136,12 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, int i
         float *y = my->p + oh * my->row;
         for (int i = 0; i < tiles; i++) {
             const int width = narrow + (i < wide);
-            const float *ahead = next_weights(task, w, pass++);
+            const float *next = i + 1 < tiles ? x + width * col : mx->p + (oh + (two ? 2 : 1)) * mx->row;
+            const fetched ahead = {next_weights(task, w, pass++, in_block, n_taps), next};
             if (two)
-                conv_width(task, w, x, ahead, y, add, oc0, 2, width, in_block, col);
+                conv_width(task, w, x, ahead, y, add, oc0, 2, width, in_block, n_taps, col);
             else
-                conv_width(task, w, x, ahead, y, add, oc0, 1, width, in_block, col);
+                conv_width(task, w, x, ahead, y, add, oc0, 1, width, in_block, n_taps, col);
             x += width * col;
             y += width * my->col;
             add = add ? add + width * ma->col : NULL;
@@ -144,11 +162,12 @@ static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
             const float *x = mx->p + oh * mx->row + ow * mx->col;
             const float *add = ma->p ? ma->p + oh * ma->row + ow * ma->col : NULL;
             float *y = my->p + oh * my->row + ow * my->col;
+            const fetched ahead = {w, x};
             if (ow + ANY_STEP_PIXELS <= task->OW) {
-                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, ANY_STEP_PIXELS, task->in_block, mx->col);
+                conv_tile(task, w, x, ahead, y, add, tile * OC_TILE, 1, ANY_STEP_PIXELS, task->in_block, task->n_taps, mx->col);
                 ow += ANY_STEP_PIXELS;
             } else {
-                conv_tile(task, w, x, w, y, add, tile * OC_TILE, 1, 1, task->in_block, mx->col);
+                conv_tile(task, w, x, ahead, y, add, tile * OC_TILE, 1, 1, task->in_block, task->n_taps, mx->col);
                 ow++;
             }
         }
@@ -156,22 +175,28 @@ static void conv_any_step(const conv_task *task, int tile, int row0, int row1)
 
 /* conv_rows for the steps that networks have. Functions of their own: in one, the compiler is short of registers for all of
  * them, and keeps the innermost loops' counters in memory. */
-#define ROWS_OF(name, in_block, col)                                                                \
+#define ROWS_OF(name, in_block, n_taps, col)                                                        \
     __attribute__((noinline)) static void name(const conv_task *task, int tile, int row0, int row1) \
     {                                                                                               \
-        conv_rows(task, tile, row0, row1, in_block, col);                                           \
+        conv_rows(task, tile, row0, row1, in_block, n_taps, col);                                   \
     }
-ROWS_OF(rows_of_stride_1, BLOCK, BLOCK)
-ROWS_OF(rows_of_stride_2, BLOCK, 2 * BLOCK)
-ROWS_OF(plain_rows_of_stride_1, 1, 1) /* plain input: VGG's first layer */
-ROWS_OF(plain_rows_of_stride_2, 1, 2) /* ResNet's */
-ROWS_OF(plain_rows_of_stride_4, 1, 4) /* AlexNet's */
+ROWS_OF(pointwise_rows_of_stride_1, BLOCK, 1, BLOCK)
+ROWS_OF(pointwise_rows_of_stride_2, BLOCK, 1, 2 * BLOCK)
+ROWS_OF(rows_of_stride_1, BLOCK, task->n_taps, BLOCK)
+ROWS_OF(rows_of_stride_2, BLOCK, task->n_taps, 2 * BLOCK)
+ROWS_OF(plain_rows_of_stride_1, 1, task->n_taps, 1) /* plain input: VGG's first layer */
+ROWS_OF(plain_rows_of_stride_2, 1, task->n_taps, 2) /* ResNet's */
+ROWS_OF(plain_rows_of_stride_4, 1, task->n_taps, 4) /* AlexNet's */
 
 static void conv(const conv_task *task, int tile, int row0, int row1)
 {
     const ptrdiff_t stride = task->x.col / task->in_block;
     const bool plain = task->in_block == 1;
-    if (task->in_block == BLOCK && stride == 1)
+    if (task->in_block == BLOCK && stride == 1 && task->n_taps == 1)
+        pointwise_rows_of_stride_1(task, tile, row0, row1);
+    else if (task->in_block == BLOCK && stride == 2 && task->n_taps == 1)
+        pointwise_rows_of_stride_2(task, tile, row0, row1);
+    else if (task->in_block == BLOCK && stride == 1)
         rows_of_stride_1(task, tile, row0, row1);
     else if (task->in_block == BLOCK && stride == 2)
         rows_of_stride_2(task, tile, row0, row1);
