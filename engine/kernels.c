@@ -443,6 +443,7 @@ __attribute__((noinline)) static void products(const winograd_products *task, fl
 
 /* So few tiles that the sums of a row of points, for VL output channels, leave registers for the weights. */
 enum { FEW_TILES = OC_VECS * TILE_PIXELS / SIDE };
+_Static_assert(FEW_TILES <= 4, "few_tiles() has cases for up to 4");
 
 /* Row i of points of P tiles; P and i are constants in every call. Each weight serves P products, too few to pay for writing
  * U and reading it again: it is used as it is made. */
