@@ -34,8 +34,8 @@ typedef struct fetched {
 /* R rows x P pixels x OC_TILE channels. R and P are constants in every call, so the loops over them unroll and acc lives in
  * registers. So are col (x.col), and in_block (x.block) and n_taps where they are 1: then there is no such loop.
  *
- * A step is 14 or so cycles of multiplications, and a core looks no more than 4 or 5 steps ahead, less than the second-level
- * cache takes: so each step fetches the weights of the step NEAR steps later, and a pixel of the next tap or block. */
+ * Weights come from the second-level cache, pixels often from further away, and a core looks only a few steps ahead: so each
+ * step fetches the weights of the step NEAR steps later, and a pixel of the next tap or block. */
 INLINE void conv_tile(const conv_task *task, const float *w, const float *x, fetched ahead, float *y, const float *add,
                       int oc0, int R, int P, int in_block, int n_taps, ptrdiff_t col)
 {
