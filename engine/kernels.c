@@ -115,9 +115,9 @@ INLINE void conv_width(const conv_task *task, const float *w, const float *x, fe
 }
 
 /* The weights that a tile fetches: the first tiles of a call those of the next tile of channels, from memory. */
-INLINE const float *next_weights(const conv_task *task, const float *w, int pass, int in_block, int n_taps)
+INLINE const float *next_weights(const conv_task *task, const float *w, int pass)
 {
-    const ptrdiff_t steps = (ptrdiff_t)task->n_in * n_taps * in_block;
+    const ptrdiff_t steps = (ptrdiff_t)task->n_in * task->n_taps * task->in_block;
     const ptrdiff_t from = pass * steps * BLOCK, end = steps * OC_TILE;
     return from < end ? w + end + from : w;
 }
@@ -132,12 +132,13 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, int i
     int pass = 0;
     for (int oh = row0; oh < row1;) {
         const bool two = 2 * OW <= TILE_PIXELS && oh + 1 < row1;
+        const int next_row = oh + (two ? 2 : 1);
         const float *x = mx->p + oh * mx->row, *add = ma->p ? ma->p + oh * ma->row : NULL;
         float *y = my->p + oh * my->row;
         for (int i = 0; i < tiles; i++) {
             const int width = narrow + (i < wide);
-            const float *next = i + 1 < tiles ? x + width * col : mx->p + (oh + (two ? 2 : 1)) * mx->row;
-            const fetched ahead = {next_weights(task, w, pass++, in_block, n_taps), next};
+            const float *next = i + 1 < tiles ? x + width * col : mx->p + next_row * mx->row;
+            const fetched ahead = {next_weights(task, w, pass++), next};
             if (two)
                 conv_width(task, w, x, ahead, y, add, oc0, 2, width, in_block, n_taps, col);
             else
@@ -146,7 +147,7 @@ INLINE void conv_rows(const conv_task *task, int tile, int row0, int row1, int i
             y += width * my->col;
             add = add ? add + width * ma->col : NULL;
         }
-        oh += two ? 2 : 1;
+        oh = next_row;
     }
 }
 
