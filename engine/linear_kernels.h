@@ -1,7 +1,8 @@
 /* linear_kernels.h - the fast kernels of linear layers, y = W x + b, which kernels.c compiles once per instruction set.
  *
  * Vectors lie along the inputs: a dot product adds up PARITIES vectors of products, and their lanes at its end. One image alone
- * waits for W to come from memory; for several, each vector of W that was loaded is multiplied by as many as registers can
+ * waits for W to come from memory: what each row holds NEAR_INPUTS later is fetched, as the hardware alone does not ask for
+ * enough at once. For several, each vector of W that was loaded is multiplied by as many as registers can
  * add up. However rows and images are grouped, each sum has the one order. */
 #ifndef CAMRUN_LINEAR_KERNELS_H
 #define CAMRUN_LINEAR_KERNELS_H
@@ -27,6 +28,7 @@ enum {
     LINEAR_IMAGES = 2,
     MANY_IMAGES = 8,
     MOST_IMAGES = 16,
+    NEAR_INPUTS = 256, /* so far ahead in its row lies what is fetched of W for few images */
 };
 
 /* Few images wait for rows that come from memory, best in long pieces. Of many, a chunk of the rows stays in the first-level
@@ -47,10 +49,13 @@ INLINE void add_products(linear_sums *sums, const float *x, ptrdiff_t x_image, c
         for (int r = 0; r < tile.rows; r++)
             for (int p = 0; p < tile.parities; p++)
                 acc[n][r][p] = sums[n][r][parity + p];
-    for (int i = i0 + parity * VL; i < i1; i += PARITIES * VL) {
-        for (int r = 0; r < ahead_rows; r++)
-            __builtin_prefetch(ahead + (ptrdiff_t)r * I + i - i0, 0, 2);
+    for (int i = i0 + parity * VL; i < i1; i += PARITIES * VL)
         for (int p = 0; p < tile.parities; p++) {
+            for (int r = 0; r < ahead_rows; r++)
+                if (tile.chunk == INT_MAX)
+                    __builtin_prefetch(ahead + (ptrdiff_t)r * I + i - i0 + p * VL, 0, 3);
+                else
+                    __builtin_prefetch(ahead + (ptrdiff_t)r * I + i - i0 + p * VL, 0, 2);
             vec xi[LINEAR_IMAGES];
             for (int n = 0; n < tile.images; n++)
                 xi[n] = *(const vec_unaligned *)(x + n * x_image + i + p * VL);
@@ -62,7 +67,6 @@ INLINE void add_products(linear_sums *sums, const float *x, ptrdiff_t x_image, c
                     acc[n][r][p] += xi[n] * wi;
             }
         }
-    }
     for (int n = 0; n < tile.images; n++)
         for (int r = 0; r < tile.rows; r++)
             for (int p = 0; p < tile.parities; p++)
@@ -77,18 +81,21 @@ INLINE void dot_rows(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_im
     linear_sums sums[MOST_IMAGES];
     memset(sums, 0, sizeof sums[0] * (size_t)N);
     const int vectors = I / (PARITIES * VL) * (PARITIES * VL), tiles = N / tile.images;
+    const bool few = tile.chunk == INT_MAX;
     for (int i0 = 0, i1; i0 < vectors; i0 = i1) {
         i1 = smaller(tile.chunk, vectors - i0) + i0;
-        const float *next = i1 < vectors ? w + i1 : w + (ptrdiff_t)tile.rows * I; /* only fetched: w may end there */
+        /* Only fetched: w may end there. Of few images the first fetches, of many each tile its share of the next chunk. */
+        const float *next = few ? w + NEAR_INPUTS : i1 < vectors ? w + i1 : w + (ptrdiff_t)tile.rows * I;
         int n = 0;
-        for (int t = 0; t < tiles; t++, n += tile.images) { /* each tile of images fetches its share of the next chunk */
-            const int r0 = t * tile.rows / tiles, r1 = tile.parities < PARITIES ? (t + 1) * tile.rows / tiles : r0;
+        for (int t = 0; t < tiles; t++, n += tile.images) {
+            const int r0 = few ? 0 : t * tile.rows / tiles;
+            const int r1 = few ? (t == 0 ? tile.rows : 0) : (t + 1) * tile.rows / tiles;
             for (int parity = 0; parity < PARITIES; parity += tile.parities)
                 add_products(sums + n, x + n * x_image, x_image, w, I, tile, parity, i0, i1, next + (ptrdiff_t)r0 * I, r1 - r0);
         }
         const linear_tile single = {tile.rows, 1, PARITIES, tile.chunk};
         for (; n < N; n++)
-            add_products(sums + n, x + n * x_image, x_image, w, I, single, 0, i0, i1, NULL, 0);
+            add_products(sums + n, x + n * x_image, x_image, w, I, single, 0, i0, i1, next, few && n == 0 ? tile.rows : 0);
     }
     for (int n = 0; n < N; n++)
         for (int r = 0; r < tile.rows; r++) {
@@ -132,14 +139,21 @@ static void linear(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_imag
 }
 
 /* dx += the rows of w times their dy, one after the other: the order of a sum does not depend on how rows are grouped. */
-INLINE void add_rows_of(float *restrict dx, const float *const *w, const float *g, int rows, int count)
+INLINE void add_rows_of(float *dx, const float *const *w, const float *g, int rows, int count)
 {
-    for (int i = 0; i < count; i++) {
-        float sum = dx[i];
-        for (int r = 0; r < rows; r++)
-            sum += g[r] * w[r][i];
-        dx[i] = sum;
+    int i = 0;
+    for (; i + VL <= count; i += VL) {
+        vec sum = *(const vec_unaligned *)(dx + i);
+        for (int r = 0; r < rows; r++) {
+            if (i + NEAR_INPUTS < count)
+                __builtin_prefetch(w[r] + i + NEAR_INPUTS);
+            sum += g[r] * *(const vec_unaligned *)(w[r] + i);
+        }
+        *(vec_unaligned *)(dx + i) = sum;
     }
+    for (; i < count; i++)
+        for (int r = 0; r < rows; r++)
+            dx[i] += g[r] * w[r][i];
 }
 
 static void linear_backward(float *dx, const float *dy, const float *w, int I, int O, int i0, int i1)
