@@ -292,34 +292,37 @@ static void relu_mask(float *dx, const float *dy, const float *y, int count)
 
 /* ---- Winograd's minimal filtering: winograd_transforms.h has the mathematics ---- */
 
-INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols)
+/* n, k: rows and columns of points */
+INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int n, int k, int rows, int cols)
 {
     for (int v = 0; v < BLOCK; v += VL) {
         vec half[SIDE][SIDE]; /* [column][row of B^T d] */
-        for (int j = 0; j < SIDE; j++) {
+        for (int j = 0; j < k; j++) {
             vec d[SIDE] = {0};
-            for (int i = 0; i < SIDE; i++)
+            for (int i = 0; i < n; i++)
                 if (i < rows && j < cols)
                     d[i] = load(x + i * row + j * BLOCK + v);
-            apply_B(half[j], d);
+            apply_B(half[j], d, n);
         }
-        for (int i = 0; i < SIDE; i++) {
+        for (int i = 0; i < n; i++) {
             vec d[SIDE], r[SIDE];
-            for (int j = 0; j < SIDE; j++)
+            for (int j = 0; j < k; j++)
                 d[j] = half[j][i];
-            apply_B(r, d);
-            for (int j = 0; j < SIDE; j++)
+            apply_B(r, d, k);
+            for (int j = 0; j < k; j++)
                 store(V + (i * SIDE + j) * point + v, r[j]);
         }
     }
 }
 
-static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols)
+static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, const int points[2], int rows, int cols)
 {
-    if (rows >= SIDE && cols >= SIDE)
-        transform_input(V, point, x, row, SIDE, SIDE);
+    if (points[0] < SIDE || points[1] < SIDE)
+        transform_input(V, point, x, row, points[0], points[1], points[0], points[1]);
+    else if (rows >= SIDE && cols >= SIDE)
+        transform_input(V, point, x, row, SIDE, SIDE, SIDE, SIDE);
     else
-        transform_input(V, point, x, row, rows, cols);
+        transform_input(V, point, x, row, SIDE, SIDE, rows, cols);
 }
 
 /* Row i of U = G g G^T for VL output channels; i and taps are constants in every call. */
@@ -409,28 +412,38 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
         }
 }
 
-/* A row of points of P tiles: where they are few, as many points at once as there are registers for. */
+/* Points j0 <= j < j1 of a row, of P tiles: where they are few, as many points at once as there are registers for. */
 INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
-                         bool more, int P)
+                         bool more, int j0, int j1, int P)
 {
     const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2 * P <= TILE_PIXELS ? 2 : 1;
-    for (int j = 0; j < SIDE; j += Q)
+    int j = j0;
+    for (; j + Q <= j1; j += Q)
         products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, Q,
+                      P);
+    for (; Q > 1 && j < j1; j++)
+        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, 1,
                       P);
 }
 
-#define ROW_CASE(P)                                      \
-    case P:                                              \
-        if (P <= TILE_PIXELS)                            \
-            products_row(task, M, V, U, ahead, more, P); \
+#define ROW_CASE(P)                                              \
+    case P:                                                      \
+        if (P <= TILE_PIXELS)                                    \
+            products_row(task, M, V, U, ahead, more, j0, j1, P); \
         break;
 
-/* A row of points of all tiles. A function of its own: else constants of the weights' transform take registers from the sums. */
+/* Points j0 <= j < j1 of a row, of some tiles. A function of its own: else constants of the weights' transform take registers
+ * from the sums. */
 __attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
-                                               const float *ahead, bool more)
+                                               const float *ahead, bool more, int j0, int j1, int begin, int end)
 {
-    const int passes = (task->tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = task->tiles / passes;
-    const int wide = task->tiles % passes; /* so many are one tile wider */
+    const int tiles = end - begin;
+    if (tiles == 0 || j0 == j1)
+        return;
+    const int passes = (tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = tiles / passes;
+    const int wide = tiles % passes; /* so many are one tile wider */
+    M += begin * BLOCK;
+    V += begin * BLOCK;
     for (int i = 0; i < passes; i++) {
         const int width = narrow + (i < wide);
         switch (width) {
@@ -496,14 +509,17 @@ __attribute__((noinline)) static void few_tiles(const winograd_products *task, f
     }
 }
 
-/* M += partial, a row of points. */
-static void add_partial(const winograd_products *task, float *M, const float *partial)
+/* M += partial, row i of points. */
+static void add_partial(const winograd_products *task, float *M, const float *partial, int i)
 {
-    for (int j = 0; j < SIDE; j++)
-        for (int i = 0; i < OC_TILE / BLOCK; i++) {
-            const ptrdiff_t at = j * task->M_point + i * task->M_block;
-            add_rows(M + at, M + at, partial + at, task->tiles * BLOCK);
+    for (int j = 0; j < SIDE; j++) {
+        const tile_range *with = &task->with[i >= task->points[0]];
+        const int tiles = (j < task->points[1] ? with->end : with->whole) - with->begin;
+        for (int v = 0; v < OC_TILE / BLOCK; v++) {
+            const ptrdiff_t at = j * task->M_point + v * task->M_block + with->begin * BLOCK;
+            add_rows(M + at, M + at, partial + at, tiles * BLOCK);
         }
+    }
 }
 
 /* A row of points and a block of input channels at a time: their U, made when it is needed, never leaves the first-level
@@ -512,7 +528,8 @@ static void winograd_multiply(const winograd_products *task)
 {
     float U[SIDE * U_POINT] __attribute__((aligned(64)));
     const ptrdiff_t w_block = task->taps * task->taps * BLOCK * OC_TILE;
-    const bool few = task->taps == 3 && task->tiles <= FEW_TILES;
+    const int *points = task->points;
+    const bool few = task->taps == 3 && task->tiles <= FEW_TILES && points[0] == SIDE && points[1] == SIDE;
     for (int b = 0; b < task->n_in; b++) {
         const bool more = b % SUM_BLOCKS > 0, apart = b >= SUM_BLOCKS;
         const bool last = b % SUM_BLOCKS == SUM_BLOCKS - 1 || b == task->n_in - 1;
@@ -529,34 +546,38 @@ static void winograd_multiply(const winograd_products *task)
                     weights_any_row(U, w, 3, i);
                 else
                     weights_any_row(U, w, 5, i);
-                products(task, M, V, U, ahead, more);
+                const tile_range *with = &task->with[i >= points[0]];
+                products(task, M, V, U, ahead, more, 0, points[1], with->begin, with->end);
+                products(task, M, V, U, ahead, more, points[1], SIDE, with->begin, with->whole);
             }
             if (apart && last)
-                add_partial(task, task->M + row, task->partial + row);
+                add_partial(task, task->M + row, task->partial + row, i);
         }
     }
 }
 
-INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
-                             int cols, int m)
+/* n, k: rows and columns of points */
+INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int n, int k,
+                             int taps, int rows, int cols)
 {
+    const vec scale = (vec){0} + output_scale(n, k);
     for (int v = 0; v < BLOCK; v += VL) {
-        vec half[SIDE][4]; /* [column][row of A^T M] */
-        for (int j = 0; j < SIDE; j++) {
+        vec half[SIDE][MOST_TAPS]; /* [column][row of A^T M] */
+        for (int j = 0; j < k; j++) {
             vec r[SIDE];
-            for (int i = 0; i < SIDE; i++)
+            for (int i = 0; i < n; i++)
                 r[i] = load(M + (i * SIDE + j) * task->point + v);
-            apply_A(half[j], r, m);
+            apply_A(half[j], r, n, n + 1 - taps);
         }
         const vec bias = task->bias ? load(task->bias + v) : (vec){0};
-        for (int i = 0; i < m; i++) {
-            vec r[SIDE], out[4];
-            for (int j = 0; j < SIDE; j++)
+        for (int i = 0; i < n + 1 - taps; i++) {
+            vec r[SIDE], out[MOST_TAPS];
+            for (int j = 0; j < k; j++)
                 r[j] = half[j][i];
-            apply_A(out, r, m);
-            for (int j = 0; j < m; j++)
+            apply_A(out, r, k, k + 1 - taps);
+            for (int j = 0; j < k + 1 - taps; j++)
                 if (i < rows && j < cols) {
-                    vec sum = OUTPUT_SCALE * out[j] + bias;
+                    vec sum = scale * out[j] + bias;
                     if (add)
                         sum += load(add + i * task->add_row + j * BLOCK + v);
                     store(y + i * task->y_row + j * BLOCK + v, task->relu ? relu_vec(sum) : sum);
@@ -565,29 +586,32 @@ INLINE void transform_output(const winograd_output_task *task, const float *M, f
     }
 }
 
-static void winograd_tile(const winograd_output_task *task, const float *M, float *y, const float *add, int rows, int cols,
-                          int m)
+static void winograd_tile(const winograd_output_task *task, const float *M, float *y, const float *add, const int points[2],
+                          int rows, int cols)
 {
-    if (m == 4 && rows >= 4 && cols >= 4)
-        transform_output(task, M, y, add, 4, 4, 4);
-    else if (m == 4)
-        transform_output(task, M, y, add, rows, cols, 4);
+    if (points[0] < SIDE || points[1] < SIDE)
+        transform_output(task, M, y, add, points[0], points[1], task->taps, rows, cols);
+    else if (task->taps == 5)
+        transform_output(task, M, y, add, SIDE, SIDE, 5, rows, cols);
+    else if (rows >= 4 && cols >= 4)
+        transform_output(task, M, y, add, SIDE, SIDE, 3, 4, 4);
     else
-        transform_output(task, M, y, add, rows, cols, 2);
+        transform_output(task, M, y, add, SIDE, SIDE, 3, rows, cols);
 }
 
-static void winograd_output(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
-                            int cols, int m)
+static void winograd_output(const winograd_output_task *task, const float *M, float *y, const float *add, const int points[2],
+                            int rows, int cols)
 {
     if (!task->pooled) {
-        winograd_tile(task, M, y, add, rows, cols, m);
+        winograd_tile(task, M, y, add, points, rows, cols);
         return;
     }
+    const int m = SIDE + 1 - task->taps;
     enum { ROW = 4 * BLOCK };
     float tile[4 * ROW] __attribute__((aligned(64)));
     winograd_output_task apart = *task;
     apart.y_row = ROW;
-    winograd_tile(&apart, M, tile, NULL, rows, cols, m);
+    winograd_tile(&apart, M, tile, NULL, points, rows, cols);
     for (int i = 0; i < smaller(m, rows) / 2; i++)
         for (int j = 0; j < smaller(m, cols) / 2; j++)
             maxpool_window(y + i * task->y_row + j * BLOCK, NULL, tile + 2 * i * ROW + 2 * j * BLOCK, ROW, BLOCK, 0, 2, 0, 2, 2);

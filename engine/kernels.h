@@ -56,11 +56,17 @@ typedef struct winograd_output_task {
     const float *bias;        /* of these 16 channels, or NULL */
     bool relu;
     bool pooled;              /* of every 2x2 pixels the maximum alone is written; nothing is added */
+    int taps;                 /* kernel's side */
 } winograd_output_task;
 
 /* Winograd's sums of this many blocks of input channels are made apart, and then added up: one long chain of additions would
  * lose more. */
 enum { SUM_BLOCKS = 16 };
+
+/* The tiles that have a row of points: those before `whole` all of its points, the others the first few. */
+typedef struct tile_range {
+    int begin, whole, end;
+} tile_range;
 
 /* oc_tile output channels of all points. */
 typedef struct winograd_products {
@@ -71,6 +77,8 @@ typedef struct winograd_products {
     ptrdiff_t V_point, V_block;
     const float *w;             /* packed: (n_in, taps * taps, 16, oc_tile) */
     int taps, n_in, tiles;
+    int points[2];              /* rows and columns of points that all tiles have */
+    tile_range with[2];         /* the tiles that have one of those rows, and those that have one of the others */
 } winograd_products;
 
 typedef struct kernels {
@@ -81,15 +89,16 @@ typedef struct kernels {
     void (*conv)(const conv_task *task, int tile, int row0, int row1);
 
     /* Winograd F(m x m, r x r), (m,r) = (4,3) or (2,5), in terms of 16 channels of one tile. A point's element lies `point`
-     * floats behind the one before. rows, cols: how much of the patch or tile lies inside the picture; the rest of a patch
-     * counts as zeros and the rest of a tile is not written. */
-    /* V[p] = (B^T d B)[p] of the 6x6 patch at x */
-    void (*winograd_input)(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int rows, int cols);
+     * floats behind the one before, a row of points 6 of them behind the row before. points: the rows and columns of points
+     * that the tile has, 6 or at a map's edge fewer. rows, cols: how much of the patch or tile lies inside the picture; the
+     * rest of a patch counts as zeros and the rest of a tile is not written. */
+    /* V[p] = (B^T d B)[p] of the patch at x, of as many rows and columns as points */
+    void (*winograd_input)(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, const int points[2], int rows, int cols);
     /* M[p][t][oc] = sum_ic V[p][t][ic] (G g G^T)[p] of the kernel g of oc and ic, for all points p */
     void (*winograd_multiply)(const winograd_products *task);
     /* y = epilogue( A^T M A + bias ); add: the tile's place in what is added, or NULL */
-    void (*winograd_output)(const winograd_output_task *task, const float *M, float *y, const float *add, int rows,
-                            int cols, int m);
+    void (*winograd_output)(const winograd_output_task *task, const float *M, float *y, const float *add,
+                            const int points[2], int rows, int cols);
 
     /* y[n][o] = relu?( bias[o] + sum_i x[n][i] * w[o][i] ) for n < N, o0 <= o < o1; w (O,I) row-major, any alignment; images
      * of y and x lie y_image and x_image apart */

@@ -184,15 +184,15 @@ INLINE void transform_dU(float *dw, const float *dU, int taps)
             vec r[SIDE];
             for (int i = 0; i < SIDE; i++)
                 r[i] = load(dU + (i * SIDE + j) * point + at);
-            apply_A(half[j], r, taps);
+            apply_A(half[j], r, SIDE, taps);
         }
         for (int i = 0; i < taps; i++) {
             vec r[SIDE], out[MOST_TAPS];
             for (int j = 0; j < SIDE; j++)
                 r[j] = half[j][i];
-            apply_A(out, r, taps);
+            apply_A(out, r, SIDE, taps);
             for (int j = 0; j < taps; j++)
-                store(dw + (i * taps + j) * point + at, OUTPUT_SCALE * out[j]);
+                store(dw + (i * taps + j) * point + at, output_scale(SIDE, SIDE) * out[j]);
         }
     }
 }

@@ -1,8 +1,9 @@
 /* winograd.c - 3x3 and 5x5 convolutions of stride 1 with fewer multiplications: F(4x4,3x3) and F(2x2,5x5), both of 36
  * points (kernels.c says what they compute).
  *
- * The output is cut into m x m tiles; tiles of all images and rows form one list. Threads share out tiles and output
- * channels as a grid: each has a range of both, and works on it without waiting for the others. For a chunk of its tiles:
+ * The output is cut into m x m tiles, with smaller ones where m does not divide its sides: 14 x 14 pixels take 22 x 22
+ * products then, not 24 x 24. Tiles of all images form one list. Threads share out tiles and output channels as a grid:
+ * each has a range of both, and works on it without waiting for the others. For a chunk of its tiles:
  *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
  *   2. for each tile of output channels, 16 input channels and a row of 6 points at a time, the kernel transforms the
  *      weights, U (6 points, 16, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a
@@ -22,7 +23,54 @@ enum {
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
     WEIGHTS_COST = 450, /* one tile of output channels: its weights */
+    /* Tiles hang over on maps of fewer rows or columns of them: there the weights' transforms outweigh the products. */
+    FITTED_TILES = 3,
 };
+
+/* ---- tiles ---- */
+
+static const bool is_last[TILE_KINDS][2] = {[LAST_ROW] = {true, false}, [LAST_COL] = {false, true}, [CORNER] = {true, true}};
+
+tiling tiling_of(const conv_part *part, int N, bool hang_over)
+{
+    const int m = WINOGRAD_SIDE + 1 - part->taps[0];
+    tiling s = {.m = m};
+    int last[2];
+    for (int axis = 0; axis < 2; axis++) {
+        last[axis] = hang_over ? 0 : part->count[axis] % m;
+        s.whole[axis] = hang_over ? largest_part(part->count[axis], m) : part->count[axis] / m;
+        s.points[axis] = last[axis] ? last[axis] + part->taps[axis] - 1 : WINOGRAD_SIDE;
+    }
+    for (int k = 0; k < TILE_KINDS; k++) {
+        const int rows = is_last[k][0] ? last[0] > 0 : s.whole[0], cols = is_last[k][1] ? last[1] > 0 : s.whole[1];
+        s.start[k + 1] = s.start[k] + N * rows * cols;
+    }
+    return s;
+}
+
+static place tile_place(const tiling *s, int tile)
+{
+    int kind = 0;
+    while (tile >= s->start[kind + 1])
+        kind++;
+    const bool last_row = is_last[kind][0], last_col = is_last[kind][1];
+    const int cols = last_col ? 1 : s->whole[1], per_image = last_row ? cols : s->whole[0] * cols;
+    const int of_kind = tile - s->start[kind], in_image = of_kind % per_image;
+    return (place){
+        .image = of_kind / per_image,
+        .row = (last_row ? s->whole[0] : in_image / cols) * s->m,
+        .col = (last_col ? s->whole[1] : in_image % cols) * s->m,
+        .points = {last_row ? s->points[0] : WINOGRAD_SIDE, last_col ? s->points[1] : WINOGRAD_SIDE},
+    };
+}
+
+void find_tiles(const tiling *s, int first, int count, place *tiles)
+{
+    for (int t = 0; t < count; t++)
+        tiles[t] = tile_place(s, first + t);
+}
+
+/* ---- the grid of threads ---- */
 
 typedef struct winograd_shape {
     tiling of;
@@ -63,8 +111,10 @@ static void choose_grid(winograd_shape *s, int threads)
 static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const int oc_tile = plan->k->oc_tile;
-    winograd_shape s = {.of = tiling_of(part), .taps = part->taps[0]};
-    s.tiles = N * s.of.rows * s.of.cols;
+    const int fitted = FITTED_TILES * (WINOGRAD_SIDE + 1 - part->taps[0]);
+    const bool hang_over = part->count[0] < fitted || part->count[1] < fitted;
+    winograd_shape s = {.of = tiling_of(part, N, hang_over), .taps = part->taps[0]};
+    s.tiles = s.of.start[TILE_KINDS];
     s.oc_tiles = largest_part(OC, oc_tile);
     choose_grid(&s, smaller(plan->threads, MOST_SHARES));
     const int tiles = largest_part(s.tiles, s.tile_parts);
@@ -85,7 +135,13 @@ const char *winograd_name(const conv_part *part)
 
 int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC)
 {
-    return (int64_t)WINOGRAD_POINTS * shape_of(plan, part, x, OC, plan->N).tiles * x->C * OC;
+    const tiling of = shape_of(plan, part, x, OC, plan->N).of;
+    int64_t points = 0;
+    for (int tile = 0; tile < of.start[TILE_KINDS]; tile++) {
+        const place at = tile_place(&of, tile);
+        points += at.points[0] * at.points[1];
+    }
+    return points * x->C * OC;
 }
 
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
@@ -103,9 +159,8 @@ typedef struct piece {
 } piece;
 
 /* Where the patch of a tile begins: the first pixel's first tap. */
-static place patch_place(const tiling *of, const conv_part *part, int tile)
+static place patch_place(const conv_part *part, place at)
 {
-    place at = tile_place(of, tile);
     at.row += part->offset[0][0];
     at.col += part->offset[1][0];
     return at;
@@ -114,30 +169,30 @@ static place patch_place(const tiling *of, const conv_part *part, int tile)
 void winograd_patches(const cr_plan *plan, const conv_part *part, const tensor *x, float *arena, const patch_range *of,
                       float *V, ptrdiff_t V_point, ptrdiff_t V_block)
 {
-    const tiling tiles = tiling_of(part);
     const map mx = tensor_map(arena, x, 0);
     const int patches = of->blocks * of->count;
     for (int i = 0; i < patches; i++) {
         const int next = i + TILES_AHEAD;
         if (next < patches)
-            fetch(pixel_at(mx, x->image, of->block + next / of->count, patch_place(&tiles, part, of->first + next % of->count)),
+            fetch(pixel_at(mx, x->image, of->block + next / of->count, patch_place(part, of->tiles[next % of->count])),
                   mx.row, WINOGRAD_SIDE);
         const int b = i / of->count, t = i % of->count;
-        const place at = patch_place(&tiles, part, of->first + t);
+        const place at = patch_place(part, of->tiles[t]);
         /* The halo holds the zeros that taps reach; a last tile that hangs over reaches further. */
         plan->k->winograd_input(V + b * V_block + t * (ptrdiff_t)BLOCK, V_point, pixel_at(mx, x->image, of->block + b, at),
-                                mx.row, x->H + x->halo[0] - at.row, x->W + x->halo[1] - at.col);
+                                mx.row, at.points, x->H + x->halo[0] - at.row, x->W + x->halo[1] - at.col);
     }
 }
 
 /* Where a tile of the output goes in y. */
 static place written(const conv_call *call, place tile)
 {
-    return call->pooled ? (place){tile.image, tile.row / 2, tile.col / 2} : tile;
+    return call->pooled ? (place){.image = tile.image, .row = tile.row / 2, .col = tile.col / 2} : tile;
 }
 
 /* y = epilogue( A^T M A ) */
-static void write_output(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *M, const piece *at)
+static void write_output(const cr_plan *plan, const winograd_shape *s, const conv_call *call, const float *M, const piece *at,
+                         const place *tiles)
 {
     const kernels *k = plan->k;
     const map my = tensor_map(call->arena, call->y, 0);
@@ -147,19 +202,19 @@ static void write_output(const cr_plan *plan, const winograd_shape *s, const con
         if (block >= call->y->blocks)
             break;
         const winograd_output_task task = {s->M_point, my.row, ma.row, call->bias ? call->bias + block * BLOCK : NULL,
-                                           call->relu, call->pooled};
+                                           call->relu, call->pooled, s->taps};
         for (int t = 0; t < at->count; t++) {
             if (t + TILES_AHEAD < at->count) {
-                const place later = tile_place(&s->of, at->first + t + TILES_AHEAD);
+                const place later = tiles[t + TILES_AHEAD];
                 fetch(pixel_at(my, call->y->image, block, written(call, later)), my.row, call->pooled ? s->of.m / 2 : s->of.m);
                 if (call->add)
                     fetch(pixel_at(ma, call->add->image, block, later), ma.row, s->of.m);
             }
-            const place to = tile_place(&s->of, at->first + t);
+            const place to = tiles[t];
             k->winograd_output(&task, M + ((ptrdiff_t)i * at->count + t) * BLOCK,
                                pixel_at(my, call->y->image, block, written(call, to)),
                                call->add ? pixel_at(ma, call->add->image, block, to) : NULL,
-                               call->part->count[0] - to.row, call->part->count[1] - to.col, s->of.m);
+                               to.points, call->part->count[0] - to.row, call->part->count[1] - to.col);
         }
     }
 }
@@ -174,9 +229,15 @@ static piece piece_of(const winograd_shape *s, int share, int i)
     return (piece){first, smaller(s->chunk, end - first), part_start(s->oc_tiles, s->oc_parts, oc_part) + i % oc_tiles};
 }
 
+static int within(int tile, const piece *at)
+{
+    return tile < at->first ? 0 : smaller(tile - at->first, at->count);
+}
+
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 {
     const winograd_shape s = shape_of(plan, call->part, call->x, call->y->C, plan->N);
+    const int *start = s.of.start;
     work_shares work = {0};
     for (int i = 0; i < s.tile_parts * s.oc_parts; i++)
         add_share(&work, largest_part(part_size(s.tiles, s.tile_parts, i / s.oc_parts), s.chunk) *
@@ -185,12 +246,15 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 #pragma omp parallel num_threads(plan->threads)
     {
         float *V = scratch + thread_index() * (s.V + s.M + s.partial), *M = V + s.V;
-        int held = -1; /* the first tile of the chunk whose patches V holds */
+        place tiles[CHUNK_TILES];
+        int held = -1; /* the first tile of the chunk that lies in tiles, and its patches in V */
         for (int share = thread_index() % work.n, i; take_piece(&work, &share, &i);) {
             const piece at = piece_of(&s, share, i);
-            if (at.first != held)
-                winograd_patches(plan, call->part, call->x, call->arena, &(patch_range){at.first, at.count, 0, call->x->blocks}, V,
+            if (at.first != held) {
+                find_tiles(&s.of, at.first, at.count, tiles);
+                winograd_patches(plan, call->part, call->x, call->arena, &(patch_range){tiles, at.count, 0, call->x->blocks}, V,
                                  s.V_point, (ptrdiff_t)at.count * BLOCK);
+            }
             held = at.first;
             const winograd_products task = {
                 .M = M,
@@ -204,9 +268,12 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
                 .taps = s.taps,
                 .n_in = call->x->blocks,
                 .tiles = at.count,
+                .points = {s.of.points[0], s.of.points[1]},
+                .with = {{0, within(start[LAST_COL], &at), at.count},
+                         {within(start[INNER], &at), within(start[LAST_COL], &at), within(start[CORNER], &at)}},
             };
             plan->k->winograd_multiply(&task);
-            write_output(plan, &s, call, M, &at);
+            write_output(plan, &s, call, M, &at, tiles);
         }
     }
 }

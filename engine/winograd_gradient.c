@@ -19,6 +19,7 @@
 enum {
     GROUP_FLOATS = 1 << 20, /* V and Y of all channels: 4 MB, if that makes LEAST_TILES */
     LEAST_TILES = 196,      /* in a group: sums are read and written once for each group */
+    MOST_TILES = GROUP_FLOATS / (WINOGRAD_POINTS * 2 * BLOCK), /* in a group, of the fewest channels */
     FEWEST_TILES = 48,      /* in a batch: with fewer, writing and reading four times as many sums as weights takes longer */
     /* What costs a core how much, in ns, to choose the grid (winograd.c): */
     PRODUCT_COST = 160, /* one tile, a tile of output channels, 16 input channels */
@@ -57,8 +58,8 @@ static gradient_shape shape_of(const cr_plan *plan, const step *st)
     const conv_part *part = &st->forward;
     const tensor *x = &plan->value[st->x];
     const int oc_tile = plan->k->oc_tile;
-    gradient_shape s = {.of = tiling_of(part), .taps = part->taps[0]};
-    s.tiles = plan->N * s.of.rows * s.of.cols;
+    gradient_shape s = {.of = tiling_of(part, plan->N, true), .taps = part->taps[0]};
+    s.tiles = s.of.start[TILE_KINDS];
     s.oc_tiles = largest_part(plan->shape[st->last][0], oc_tile);
     s.in_blocks = x->blocks;
     choose_grid(&s, plan->threads);
@@ -89,7 +90,7 @@ size_t winograd_gradient_scratch(const cr_plan *plan, const step *s)
 
 /* Y of block b of dy's channels; there is none behind the last one in its tile: zeros. */
 static void transform_dy(const cr_plan *plan, const gradient_shape *s, const tensor *dy, float *arena, float *Y, int b,
-                         int first, int count)
+                         const place *tiles, int count)
 {
     if (b >= dy->blocks) {
         memset(Y, 0, sizeof *Y * (size_t)s->block);
@@ -98,8 +99,8 @@ static void transform_dy(const cr_plan *plan, const gradient_shape *s, const ten
     const map m = tensor_map(arena, dy, 0);
     for (int t = 0; t < count; t++) {
         if (t + TILES_AHEAD < count)
-            fetch(pixel_at(m, dy->image, b, tile_place(&s->of, first + t + TILES_AHEAD)), m.row, s->of.m);
-        const place at = tile_place(&s->of, first + t);
+            fetch(pixel_at(m, dy->image, b, tiles[t + TILES_AHEAD]), m.row, s->of.m);
+        const place at = tiles[t];
         plan->k->training->winograd_gradient_input(Y + t * BLOCK, s->point, pixel_at(m, dy->image, b, at), m.row,
                                                    dy->H - at.row, dy->W - at.col, s->of.m);
     }
@@ -115,12 +116,14 @@ static void add_group(const cr_plan *plan, const gradient_shape *s, const step *
                       const range *r, float *V, float *Y, float *sums, int first, int count)
 {
     const int blocks_in_tile = plan->k->oc_tile / BLOCK, in_blocks = r->last_block - r->first_block;
+    place tiles[MOST_TILES];
+    find_tiles(&s->of, first, count, tiles);
     const gradient_task task = {.x_col = BLOCK, .dy_block = s->block, .OW = count};
-    winograd_patches(plan, &st->forward, &plan->value[st->x], arena, &(patch_range){first, count, r->first_block, in_blocks}, V,
+    winograd_patches(plan, &st->forward, &plan->value[st->x], arena, &(patch_range){tiles, count, r->first_block, in_blocks}, V,
                      s->point, s->block);
     for (int tile = r->first_tile; tile < r->last_tile; tile++, sums += in_blocks * s->dU) {
         for (int b = 0; b < blocks_in_tile; b++)
-            transform_dy(plan, s, dy, arena, Y + b * s->block, tile * blocks_in_tile + b, first, count);
+            transform_dy(plan, s, dy, arena, Y + b * s->block, tile * blocks_in_tile + b, tiles, count);
         for (int b = 0; b < in_blocks; b++)
             for (int p = 0; p < WINOGRAD_POINTS; p++)
                 plan->k->training->weight_gradient(sums + b * s->dU + p * BLOCK * plan->k->oc_tile, &task,

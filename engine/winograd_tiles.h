@@ -1,8 +1,9 @@
 /* winograd_tiles.h - the m x m tiles into which Winograd's convolutions cut their output, and weight gradients dy.
  *
- * Tiles of all images and rows form one list. Each goes with a 6x6 patch of x, which begins where its first pixel's first
- * tap reads. Transforms read and write squares of pixels whose rows lie far apart, more streams than the hardware
- * follows: before each, the square some tiles later is fetched into the cache. */
+ * Tiles of all images form one list. Each goes with a 6x6 patch of x, which begins where its first pixel's first tap reads.
+ * Where m does not divide a map's side, the tiles of its last row or column hang over the edge, or are smaller: then their
+ * patches are too, and have fewer points. Transforms read and write squares of pixels whose rows lie far apart, more streams
+ * than the hardware follows: before each, the square some tiles later is fetched into the cache. */
 #ifndef CAMRUN_WINOGRAD_TILES_H
 #define CAMRUN_WINOGRAD_TILES_H
 
@@ -10,26 +11,26 @@
 
 enum { TILES_AHEAD = 4 };
 
+/* The kinds of tiles, in the order of the list: the tiles that have a point lie together, for every point. */
+enum { LAST_ROW, INNER, LAST_COL, CORNER, TILE_KINDS };
+
 typedef struct tiling {
-    int m;          /* side of a tile */
-    int rows, cols; /* tiles of one image */
+    int m;                     /* side of a tile */
+    int whole[2];              /* rows and columns of tiles of that side */
+    int points[2];             /* of the smaller ones' patches, rows and columns; WINOGRAD_SIDE where there are none */
+    int start[TILE_KINDS + 1]; /* each kind's first tile; at the end the number of all tiles */
 } tiling;
 
 typedef struct place {
     int image, row, col; /* of a first pixel */
+    int points[2];       /* rows and columns of points of the patch */
 } place;
 
-static inline tiling tiling_of(const conv_part *part)
-{
-    const int m = WINOGRAD_SIDE + 1 - part->taps[0];
-    return (tiling){m, largest_part(part->count[0], m), largest_part(part->count[1], m)};
-}
+/* The tiles of N images; hang_over: all of one size. */
+tiling tiling_of(const conv_part *part, int N, bool hang_over);
 
-static inline place tile_place(const tiling *s, int tile)
-{
-    const int per_image = s->rows * s->cols, in_image = tile % per_image;
-    return (place){tile / per_image, in_image / s->cols * s->m, in_image % s->cols * s->m};
-}
+/* Where tiles first <= tile < first + count lie. */
+void find_tiles(const tiling *s, int first, int count, place *tiles);
 
 /* The pixel of a channel block; m is image 0 and the others lie `image` floats apart. */
 static inline float *pixel_at(map m, ptrdiff_t image, int block, place at)
@@ -46,7 +47,8 @@ static inline void fetch(const float *p, ptrdiff_t row, int side)
 }
 
 typedef struct patch_range {
-    int first, count;  /* tiles */
+    const place *tiles;
+    int count;
     int block, blocks; /* channel blocks of x */
 } patch_range;
 

@@ -162,8 +162,9 @@ static void check_conv(const conv_case *c)
 }
 
 /* 3x3 and 5x5 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3) and F(2x2,5x5), forward and
- * backward: tiles that hang over the edge by one to three pixels, pads of all kinds, more input channels than one sum
- * has (SUM_BLOCKS), in whole sums and more, one to four tiles (FEW_TILES), and more than are transformed at once (98). */
+ * backward: last tiles that hang over the edge by one to three pixels or are as much smaller, pads of all kinds, more input
+ * channels than one sum has (SUM_BLOCKS), in whole sums and more, one to four tiles (FEW_TILES), and more than are transformed
+ * at once (98). */
 static void test_winograd(void **state)
 {
     (void)state;
@@ -187,6 +188,8 @@ static void test_winograd(void **state)
         {1, 300, 4, 7, 40, SQUARE(3, 1, 1)},
         {1, 33, 11, 4, 280, SQUARE(3, 1, 1)},
         {1, 600, 5, 13, 8, SQUARE(3, 1, 1)},
+        {2, 300, 14, 13, 24, SQUARE(3, 1, 1)},
+        {1, 8, 62, 59, 24, SQUARE(3, 1, 1)},
         {1, 8, 12, 9, 300, SQUARE(3, 1, 1)},
         {1, 300, 9, 10, 8, SQUARE(5, 1, 2)},
         {1, 16, 10, 12, 16, SQUARE(5, 1, 2)},
@@ -206,6 +209,9 @@ static void test_winograd(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_blocked_conv(&cases[i]);
+    for (int H = 12; H < 16; H++) /* every size of a smaller tile */
+        for (int W = 12; W < 16; W++)
+            check_blocked_conv(&(conv_case){1 + (H + W) % 3, 17, H, W, 24, SQUARE(3, 1, 1)});
     /* what neither must be used for */
     static const conv_case others[] = {
         {1, 17, 12, 14, 24, {{3, 3}, {1, 1}, {2, 2}, {2, 2}}},

@@ -226,6 +226,7 @@ static const pooled_case pooled_cases[] = {
 static const pooled_case tile_cases[] = {
     {2, 12, 11, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}}, {1, 10, 9, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}},
     {3, 7, 14, 3, 1, 0, {2, 2}, {2, 2}, {0, 0}, {1, 1}},  {2, 13, 12, 5, 1, 2, {2, 2}, {2, 2}, {0, 0}, {1, 1}}, /* F(2x2,5x5) */
+    {2, 13, 14, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}}, {1, 15, 13, 3, 1, 1, {2, 2}, {2, 2}, {0, 0}, {1, 1}}, /* smaller tiles */
 };
 /* Not pooled as they are made: other windows, and what Winograd's kernels do not do. */
 static const pooled_case apart_cases[] = {
