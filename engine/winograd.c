@@ -23,8 +23,7 @@ enum {
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
     WEIGHTS_COST = 450, /* one tile of output channels: its weights */
-    /* Tiles hang over on maps of fewer rows or columns of them: there the weights' transforms outweigh the products. */
-    FITTED_TILES = 3,
+    FITTED_TILES = 3, /* whole rows and columns of them; tiles of smaller maps hang over: bench/LOG.md says why */
 };
 
 /* ---- tiles ---- */
