@@ -417,6 +417,8 @@ int main(int argc, char **argv)
     options o = parse(argc, argv);
     if (o.threads)
         cr_set_threads(o.threads);
+    if (o.threads > cr_threads())
+        die("--threads: more than the one of a build without OpenMP; build again without OMP=0");
     cr_bind_threads();
     FILE *json = o.json ? fopen(o.json, "w") : NULL;
     if (o.json && !json)
