@@ -2,8 +2,7 @@
  *
  * Vectors lie along the inputs: a dot product adds up PARITIES vectors of products, and their lanes at its end. One image alone
  * waits for W to come from memory: what each row holds NEAR_INPUTS later is fetched, as the hardware alone does not ask for
- * enough at once. For several, each vector of W that was loaded is multiplied by as many as registers can
- * add up. However rows and images are grouped, each sum has the one order. */
+ * enough at once. For several, each vector of W that was loaded is multiplied by as many as registers can add up. However rows and images are grouped, each sum has the one order. */
 #ifndef CAMRUN_LINEAR_KERNELS_H
 #define CAMRUN_LINEAR_KERNELS_H
 
@@ -19,6 +18,7 @@ typedef struct linear_tile {
     int rows, images;
     int parities; /* sums over even and over odd vectors of inputs: both at once, or in turn */
     int chunk;    /* inputs at a time */
+    int ahead;    /* so many inputs ahead in its row lies what is fetched of W */
 } linear_tile;
 
 enum {
@@ -28,14 +28,15 @@ enum {
     LINEAR_IMAGES = 2,
     MANY_IMAGES = 8,
     MOST_IMAGES = 16,
-    NEAR_INPUTS = 256, /* so far ahead in its row lies what is fetched of W for few images */
+    NEAR_INPUTS = 256,
+    CHUNK_INPUTS = 1024,
 };
 
 /* Few images wait for rows that come from memory, best in long pieces. Of many, a chunk of the rows stays in the first-level
- * cache for all of them. It is 4 KB, as rows often lie a multiple of that apart: shorter pieces would share a few of the
- * cache's sets. */
-static const linear_tile few_images = {FEW_ROWS, MANY_ROWS == FEW_ROWS ? 1 : LINEAR_IMAGES, PARITIES, INT_MAX},
-                         many_images = {MANY_ROWS, LINEAR_IMAGES, 1, 1024};
+ * cache for all of them, and the next one in the second. It is 4 KB, as rows often lie a multiple of that apart: shorter pieces
+ * would share a few of the cache's sets. */
+static const linear_tile few_images = {FEW_ROWS, MANY_ROWS == FEW_ROWS ? 1 : LINEAR_IMAGES, PARITIES, INT_MAX, NEAR_INPUTS},
+                         many_images = {MANY_ROWS, LINEAR_IMAGES, 1, CHUNK_INPUTS, CHUNK_INPUTS};
 
 typedef vec linear_sums[MANY_ROWS][PARITIES]; /* of an image */
 
@@ -52,7 +53,7 @@ INLINE void add_products(linear_sums *sums, const float *x, ptrdiff_t x_image, c
     for (int i = i0 + parity * VL; i < i1; i += PARITIES * VL)
         for (int p = 0; p < tile.parities; p++) {
             for (int r = 0; r < ahead_rows; r++)
-                if (tile.chunk == INT_MAX)
+                if (tile.ahead < tile.chunk) /* soon to be used */
                     __builtin_prefetch(ahead + (ptrdiff_t)r * I + i - i0 + p * VL, 0, 3);
                 else
                     __builtin_prefetch(ahead + (ptrdiff_t)r * I + i - i0 + p * VL, 0, 2);
@@ -73,6 +74,12 @@ INLINE void add_products(linear_sums *sums, const float *x, ptrdiff_t x_image, c
                 sums[n][r][parity + p] = acc[n][r][p];
 }
 
+/* The first row of a share; of those behind the last, none are left. */
+INLINE int share_start(int rows, int shares, int share)
+{
+    return smaller(share, shares) * rows / shares;
+}
+
 /* The dot products of a tile's rows of w with N <= MOST_IMAGES vectors x, vectors first and the rest one by one: one order for
  * any tile. */
 INLINE void dot_rows(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_image, int N, const float *w, int I,
@@ -80,22 +87,21 @@ INLINE void dot_rows(float *y, ptrdiff_t y_image, const float *x, ptrdiff_t x_im
 {
     linear_sums sums[MOST_IMAGES];
     memset(sums, 0, sizeof sums[0] * (size_t)N);
-    const int vectors = I / (PARITIES * VL) * (PARITIES * VL), tiles = N / tile.images;
-    const bool few = tile.chunk == INT_MAX;
+    const int vectors = I / (PARITIES * VL) * (PARITIES * VL);
+    /* Each tile of images fetches its share of the rows, or all of them the first one, which waits for them. */
+    const int shares = tile.ahead < tile.chunk ? 1 : N / tile.images;
+    const linear_tile single = {tile.rows, 1, PARITIES, tile.chunk, tile.ahead};
     for (int i0 = 0, i1; i0 < vectors; i0 = i1) {
         i1 = smaller(tile.chunk, vectors - i0) + i0;
-        /* Only fetched: w may end there. Of few images the first fetches, of many each tile its share of the next chunk. */
-        const float *next = few ? w + NEAR_INPUTS : i1 < vectors ? w + i1 : w + (ptrdiff_t)tile.rows * I;
-        int n = 0;
-        for (int t = 0; t < tiles; t++, n += tile.images) {
-            const int r0 = few ? 0 : t * tile.rows / tiles;
-            const int r1 = few ? (t == 0 ? tile.rows : 0) : (t + 1) * tile.rows / tiles;
+        const float *ahead = i0 + tile.ahead < vectors ? w + i0 + tile.ahead : w + (ptrdiff_t)tile.rows * I; /* w may end there */
+        int n = 0, share = 0;
+        for (; n + tile.images <= N; n += tile.images, share++) {
+            const int r0 = share_start(tile.rows, shares, share), r1 = share_start(tile.rows, shares, share + 1);
             for (int parity = 0; parity < PARITIES; parity += tile.parities)
-                add_products(sums + n, x + n * x_image, x_image, w, I, tile, parity, i0, i1, next + (ptrdiff_t)r0 * I, r1 - r0);
+                add_products(sums + n, x + n * x_image, x_image, w, I, tile, parity, i0, i1, ahead + (ptrdiff_t)r0 * I, r1 - r0);
         }
-        const linear_tile single = {tile.rows, 1, PARITIES, tile.chunk};
-        for (; n < N; n++)
-            add_products(sums + n, x + n * x_image, x_image, w, I, single, 0, i0, i1, next, few && n == 0 ? tile.rows : 0);
+        for (; n < N; n++, share++)
+            add_products(sums + n, x + n * x_image, x_image, w, I, single, 0, i0, i1, ahead, share == 0 ? tile.rows : 0);
     }
     for (int n = 0; n < N; n++)
         for (int r = 0; r < tile.rows; r++) {

@@ -7,7 +7,11 @@
 #include <immintrin.h>
 #endif
 
-enum { VL = VEC_BYTES / 4, OC_TILE = OC_VECS * VL };
+enum {
+    VL = VEC_BYTES / 4,
+    OC_TILE = OC_VECS * VL,
+    MOST_PIXELS = 14, /* the largest TILE_PIXELS of any instruction set: all widths up to it are compiled, wider ones unused */
+};
 
 typedef float vec __attribute__((vector_size(VEC_BYTES), may_alias));
 typedef float vec_unaligned __attribute__((vector_size(VEC_BYTES), may_alias, aligned(4)));

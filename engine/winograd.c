@@ -1,5 +1,5 @@
 /* winograd.c - 3x3 and 5x5 convolutions of stride 1 with fewer multiplications: F(4x4,3x3) and F(2x2,5x5), both of 36
- * points (kernels.c says what they compute).
+ * points (winograd_transforms.h has the mathematics).
  *
  * The output is cut into m x m tiles, with smaller ones where m does not divide its sides: 14 x 14 pixels take 22 x 22
  * products then, not 24 x 24. Tiles of all images form one list. Threads share out tiles and output channels as a grid:
@@ -47,6 +47,12 @@ tiling tiling_of(const conv_part *part, int N, bool hang_over)
     return s;
 }
 
+/* Rows (axis 0) or columns of points that tiles of a kind have. */
+static int points_of(const tiling *s, int kind, int axis)
+{
+    return is_last[kind][axis] ? s->points[axis] : WINOGRAD_SIDE;
+}
+
 static place tile_place(const tiling *s, int tile)
 {
     int kind = 0;
@@ -59,7 +65,7 @@ static place tile_place(const tiling *s, int tile)
         .image = of_kind / per_image,
         .row = (last_row ? s->whole[0] : in_image / cols) * s->m,
         .col = (last_col ? s->whole[1] : in_image % cols) * s->m,
-        .points = {last_row ? s->points[0] : WINOGRAD_SIDE, last_col ? s->points[1] : WINOGRAD_SIDE},
+        .points = {points_of(s, kind, 0), points_of(s, kind, 1)},
     };
 }
 
@@ -136,10 +142,8 @@ int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *
 {
     const tiling of = shape_of(plan, part, x, OC, plan->N).of;
     int64_t points = 0;
-    for (int tile = 0; tile < of.start[TILE_KINDS]; tile++) {
-        const place at = tile_place(&of, tile);
-        points += at.points[0] * at.points[1];
-    }
+    for (int kind = 0; kind < TILE_KINDS; kind++)
+        points += (int64_t)(of.start[kind + 1] - of.start[kind]) * points_of(&of, kind, 0) * points_of(&of, kind, 1);
     return points * x->C * OC;
 }
 
@@ -228,6 +232,7 @@ static piece piece_of(const winograd_shape *s, int share, int i)
     return (piece){first, smaller(s->chunk, end - first), part_start(s->oc_tiles, s->oc_parts, oc_part) + i % oc_tiles};
 }
 
+/* How many of a piece's tiles come before one of the list. */
 static int within(int tile, const piece *at)
 {
     return tile < at->first ? 0 : smaller(tile - at->first, at->count);

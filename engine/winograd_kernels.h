@@ -1,0 +1,342 @@
+/* winograd_kernels.h - the fast kernels of Winograd's minimal filtering, which kernels.c compiles once per instruction set;
+ * winograd_transforms.h has the mathematics.
+ *
+ * The products of a point are a 1x1 convolution of tiles, by a register tile like that of direct convolutions: OC_VECS vectors
+ * of output channels times TILE_PIXELS tiles, or fewer tiles and several points. */
+#ifndef CAMRUN_WINOGRAD_KERNELS_H
+#define CAMRUN_WINOGRAD_KERNELS_H
+
+#include "pool_kernels.h"
+#include "winograd_transforms.h"
+
+enum {
+    U_POINT = BLOCK * OC_TILE + BLOCK, /* an odd number of cache lines, as in winograd.c */
+    AHEAD = OC_TILE / 4,               /* lines fetched for each of the 36 points: together a block of a 3x3 kernel's weights */
+};
+
+INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int row_points, int col_points,
+                            int rows, int cols)
+{
+    for (int v = 0; v < BLOCK; v += VL) {
+        vec half[SIDE][SIDE]; /* [column][row of B^T d] */
+        for (int j = 0; j < col_points; j++) {
+            vec d[SIDE] = {0};
+            for (int i = 0; i < row_points; i++)
+                if (i < rows && j < cols)
+                    d[i] = load(x + i * row + j * BLOCK + v);
+            apply_B(half[j], d, row_points);
+        }
+        for (int i = 0; i < row_points; i++) {
+            vec d[SIDE], r[SIDE];
+            for (int j = 0; j < col_points; j++)
+                d[j] = half[j][i];
+            apply_B(r, d, col_points);
+            for (int j = 0; j < col_points; j++)
+                store(V + (i * SIDE + j) * point + v, r[j]);
+        }
+    }
+}
+
+static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, const int points[2], int rows, int cols)
+{
+    if (points[0] < SIDE || points[1] < SIDE)
+        transform_input(V, point, x, row, points[0], points[1], points[0], points[1]);
+    else if (rows >= SIDE && cols >= SIDE)
+        transform_input(V, point, x, row, SIDE, SIDE, SIDE, SIDE);
+    else
+        transform_input(V, point, x, row, SIDE, SIDE, rows, cols);
+}
+
+/* Row i of U = G g G^T for VL output channels; i and taps are constants in every call. */
+INLINE void weights_row(vec u[SIDE], const float *w, int taps, int i)
+{
+    enum { TAP = BLOCK * OC_TILE };
+    vec row[MOST_TAPS];
+    for (int kw = 0; kw < taps; kw++) {
+        vec g[MOST_TAPS], column[SIDE]; /* of G g, of which one element is used and computed */
+        for (int kh = 0; kh < taps; kh++)
+            g[kh] = load(w + (kh * taps + kw) * TAP);
+        apply_G(column, g, taps);
+        row[kw] = column[i];
+    }
+    apply_G(u, row, taps);
+}
+
+/* The same for a block of input channels and OC_TILE output channels. */
+INLINE void weights_block(float *U, const float *w, int taps, int i)
+{
+    for (int at = 0; at < BLOCK * OC_TILE; at += VL) {
+        vec u[SIDE];
+        weights_row(u, w + at, taps, i);
+        for (int j = 0; j < SIDE; j++)
+            store(U + j * U_POINT + at, u[j]);
+    }
+}
+
+#define WEIGHTS_CASE(i)               \
+    case i:                           \
+        weights_block(U, w, taps, i); \
+        break;
+
+INLINE void weights_any_row(float *U, const float *w, int taps, int i)
+{
+    switch (i) {
+        WEIGHTS_CASE(0) WEIGHTS_CASE(1) WEIGHTS_CASE(2) WEIGHTS_CASE(3) WEIGHTS_CASE(4) WEIGHTS_CASE(5)
+    }
+}
+
+/* Q points of P tiles and OC_TILE channels; Q and P are constants in every call. One long chain of additions loses more to
+ * rounding than the sum of short ones, and the output's transform magnifies it: so one block of input channels at a time.
+ * ahead: what to fetch meanwhile, AHEAD lines for each point. */
+INLINE void products_tile(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
+                          bool more, int Q, int P)
+{
+    const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
+    vec acc[MOST_PIXELS][OC_VECS];
+    for (int q = 0; q < Q; q++)
+        for (int p = 0; p < P; p++) {
+            if (Q > 1)
+                __builtin_prefetch(V + (Q + q) * V_point + p * BLOCK);
+            for (int v = 0; v < OC_VECS; v++)
+                acc[q * P + p][v] = (vec){0};
+        }
+    /* A line of weights is fetched every STEP channels, and where there is one point (else V was above), `lines` of V for the next
+     * one and of M, which many tiles push out of the first-level cache. */
+    enum { STEP = BLOCK / AHEAD };
+    const int lines = Q > 1 ? 0 : (P + AHEAD - 1) / AHEAD;
+    ptrdiff_t next = 0;
+    for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
+        for (int q = 0; q < Q; q++, ahead += BLOCK)
+            __builtin_prefetch(ahead);
+        for (int l = 0; l < lines; l++, next += BLOCK) {
+            __builtin_prefetch(V + V_point + next);
+            for (int v = 0; v < OC_TILE; v += BLOCK)
+                __builtin_prefetch(M + v / BLOCK * M_block + next, 1);
+        }
+        for (int ic = ic0; ic < ic0 + STEP; ic++)
+            for (int q = 0; q < Q; q++) {
+                vec weight[OC_VECS];
+                for (int v = 0; v < OC_VECS; v++)
+                    weight[v] = load(U + q * U_POINT + ic * OC_TILE + v * VL);
+                for (int p = 0; p < P; p++)
+                    for (int v = 0; v < OC_VECS; v++)
+                        acc[q * P + p][v] += weight[v] * V[q * V_point + p * BLOCK + ic];
+            }
+    }
+    for (int q = 0; q < Q; q++)
+        for (int v = 0; v < OC_VECS; v++) {
+            float *to = M + q * M_point + v * VL / BLOCK * M_block + v * VL % BLOCK;
+            if (more)
+                for (int p = 0; p < P; p++)
+                    acc[q * P + p][v] += load(to + p * BLOCK);
+            for (int p = 0; p < P; p++)
+                store(to + p * BLOCK, acc[q * P + p][v]);
+        }
+}
+
+/* Points j0 <= j < j1 of a row, of P tiles: where they are few, as many points at once as there are registers for. */
+INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
+                         bool more, int j0, int j1, int P)
+{
+    const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2 * P <= TILE_PIXELS ? 2 : 1;
+    int j = j0;
+    for (; j + Q <= j1; j += Q)
+        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, Q,
+                      P);
+    for (; Q > 1 && j < j1; j++)
+        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, 1,
+                      P);
+}
+
+#define ROW_CASE(P)                                              \
+    case P:                                                      \
+        if (P <= TILE_PIXELS)                                    \
+            products_row(task, M, V, U, ahead, more, j0, j1, P); \
+        break;
+
+/* Points j0 <= j < j1 of a row, of some tiles. A function of its own: else constants of the weights' transform take registers
+ * from the sums. */
+__attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
+                                               const float *ahead, bool more, int j0, int j1, int begin, int end)
+{
+    const int tiles = end - begin;
+    if (tiles == 0 || j0 == j1)
+        return;
+    const int passes = (tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = tiles / passes;
+    const int wide = tiles % passes; /* so many are one tile wider */
+    M += begin * BLOCK;
+    V += begin * BLOCK;
+    for (int i = 0; i < passes; i++) {
+        const int width = narrow + (i < wide);
+        switch (width) {
+            ROW_CASE(1) ROW_CASE(2) ROW_CASE(3) ROW_CASE(4) ROW_CASE(5) ROW_CASE(6) ROW_CASE(7) ROW_CASE(8) ROW_CASE(9)
+            ROW_CASE(10) ROW_CASE(11) ROW_CASE(12) ROW_CASE(13) ROW_CASE(14)
+        }
+        V += width * BLOCK;
+        M += width * BLOCK;
+    }
+}
+
+/* So few tiles that the sums of a row of points, for VL output channels, leave registers for the weights. */
+enum { FEW_TILES = OC_VECS * TILE_PIXELS / SIDE };
+_Static_assert(FEW_TILES <= 4, "few_tiles() has cases for up to 4");
+
+/* Row i of points of P tiles; P and i are constants in every call. Each weight serves P products, too few to pay for writing
+ * U and reading it again: it is used as it is made. */
+INLINE void few_tiles_row(const winograd_products *task, float *M, const float *V, const float *w, const float *ahead,
+                          bool more, int P, int i)
+{
+    const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
+    /* So many lines of weights are fetched for every STEP channels. */
+    enum { STEP = 2, STEPS = OC_VECS * BLOCK / STEP, LINES = (SIDE * AHEAD + STEPS - 1) / STEPS };
+    for (int v = 0; v < OC_VECS; v++) {
+        vec acc[SIDE][MOST_PIXELS];
+        for (int j = 0; j < SIDE; j++)
+            for (int p = 0; p < P; p++)
+                acc[j][p] = (vec){0};
+        for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
+            for (int l = 0; l < LINES; l++, ahead += BLOCK)
+                __builtin_prefetch(ahead);
+            for (int ic = ic0; ic < ic0 + STEP; ic++) {
+                vec u[SIDE];
+                weights_row(u, w + ic * OC_TILE + v * VL, 3, i);
+                for (int j = 0; j < SIDE; j++)
+                    for (int p = 0; p < P; p++)
+                        acc[j][p] += u[j] * V[j * V_point + p * BLOCK + ic];
+            }
+        }
+        for (int j = 0; j < SIDE; j++)
+            for (int p = 0; p < P; p++) {
+                float *to = M + j * M_point + v * VL / BLOCK * M_block + v * VL % BLOCK + p * BLOCK;
+                if (more)
+                    acc[j][p] += load(to);
+                store(to, acc[j][p]);
+            }
+    }
+}
+
+#define FEW_CASE(P, i)                                       \
+    case (P) * SIDE + (i):                                   \
+        if (P <= FEW_TILES)                                  \
+            few_tiles_row(task, M, V, w, ahead, more, P, i); \
+        break;
+#define FEW_CASES(P) FEW_CASE(P, 0) FEW_CASE(P, 1) FEW_CASE(P, 2) FEW_CASE(P, 3) FEW_CASE(P, 4) FEW_CASE(P, 5)
+
+/* Row i of points of all tiles, for kernels of 3x3 taps. */
+__attribute__((noinline)) static void few_tiles(const winograd_products *task, float *M, const float *V, const float *w,
+                                                const float *ahead, bool more, int i)
+{
+    switch (task->tiles * SIDE + i) {
+        FEW_CASES(1) FEW_CASES(2) FEW_CASES(3) FEW_CASES(4)
+    }
+}
+
+/* M += partial, row i of points. */
+static void add_partial(const winograd_products *task, float *M, const float *partial, int i)
+{
+    for (int j = 0; j < SIDE; j++) {
+        const tile_range *with = &task->with[i >= task->points[0]];
+        const int tiles = (j < task->points[1] ? with->end : with->whole) - with->begin;
+        for (int v = 0; v < OC_TILE / BLOCK; v++) {
+            const ptrdiff_t at = j * task->M_point + v * task->M_block + with->begin * BLOCK;
+            add_rows(M + at, M + at, partial + at, tiles * BLOCK);
+        }
+    }
+}
+
+/* A row of points and a block of input channels at a time: their U, made when it is needed, never leaves the first-level
+ * cache. */
+static void winograd_multiply(const winograd_products *task)
+{
+    float U[SIDE * U_POINT] __attribute__((aligned(64)));
+    const ptrdiff_t w_block = task->taps * task->taps * BLOCK * OC_TILE;
+    const int *points = task->points;
+    const bool few = task->taps == 3 && task->tiles <= FEW_TILES && points[0] == SIDE && points[1] == SIDE;
+    for (int b = 0; b < task->n_in; b++) {
+        const bool more = b % SUM_BLOCKS > 0, apart = b >= SUM_BLOCKS;
+        const bool last = b % SUM_BLOCKS == SUM_BLOCKS - 1 || b == task->n_in - 1;
+        for (int i = 0; i < SIDE; i++) {
+            const ptrdiff_t row = i * SIDE * task->M_point;
+            float *M = (apart ? task->partial : task->M) + row;
+            const float *V = task->V + i * SIDE * task->V_point + b * task->V_block, *w = task->w + b * w_block;
+            /* The weights of the block after the next come from memory while this one's products keep the core busy. */
+            const float *ahead = w + 2 * w_block + i * SIDE * AHEAD * BLOCK;
+            if (few)
+                few_tiles(task, M, V, w, ahead, more, i);
+            else {
+                if (task->taps == 3)
+                    weights_any_row(U, w, 3, i);
+                else
+                    weights_any_row(U, w, 5, i);
+                const tile_range *with = &task->with[i >= points[0]];
+                products(task, M, V, U, ahead, more, 0, points[1], with->begin, with->end);
+                products(task, M, V, U, ahead, more, points[1], SIDE, with->begin, with->whole);
+            }
+            if (apart && last)
+                add_partial(task, task->M + row, task->partial + row, i);
+        }
+    }
+}
+
+INLINE void transform_output(const winograd_output_task *task, const float *M, float *y, const float *add, int row_points,
+                             int col_points, int taps, int rows, int cols)
+{
+    const int height = row_points + 1 - taps, width = col_points + 1 - taps; /* of the tile */
+    const vec scale = (vec){0} + output_scale(row_points, col_points);
+    for (int v = 0; v < BLOCK; v += VL) {
+        vec half[SIDE][MOST_TAPS]; /* [column][row of A^T M] */
+        for (int j = 0; j < col_points; j++) {
+            vec r[SIDE];
+            for (int i = 0; i < row_points; i++)
+                r[i] = load(M + (i * SIDE + j) * task->point + v);
+            apply_A(half[j], r, row_points, height);
+        }
+        const vec bias = task->bias ? load(task->bias + v) : (vec){0};
+        for (int i = 0; i < height; i++) {
+            vec r[SIDE], out[MOST_TAPS];
+            for (int j = 0; j < col_points; j++)
+                r[j] = half[j][i];
+            apply_A(out, r, col_points, width);
+            for (int j = 0; j < width; j++)
+                if (i < rows && j < cols) {
+                    vec sum = scale * out[j] + bias;
+                    if (add)
+                        sum += load(add + i * task->add_row + j * BLOCK + v);
+                    store(y + i * task->y_row + j * BLOCK + v, task->relu ? relu_vec(sum) : sum);
+                }
+        }
+    }
+}
+
+static void winograd_tile(const winograd_output_task *task, const float *M, float *y, const float *add, const int points[2],
+                          int rows, int cols)
+{
+    if (points[0] < SIDE || points[1] < SIDE)
+        transform_output(task, M, y, add, points[0], points[1], task->taps, rows, cols);
+    else if (task->taps == 5)
+        transform_output(task, M, y, add, SIDE, SIDE, 5, rows, cols);
+    else if (rows >= 4 && cols >= 4)
+        transform_output(task, M, y, add, SIDE, SIDE, 3, 4, 4);
+    else
+        transform_output(task, M, y, add, SIDE, SIDE, 3, rows, cols);
+}
+
+static void winograd_output(const winograd_output_task *task, const float *M, float *y, const float *add, const int points[2],
+                            int rows, int cols)
+{
+    if (!task->pooled) {
+        winograd_tile(task, M, y, add, points, rows, cols);
+        return;
+    }
+    const int m = SIDE + 1 - task->taps;
+    enum { ROW = 4 * BLOCK };
+    float tile[4 * ROW] __attribute__((aligned(64)));
+    winograd_output_task apart = *task;
+    apart.y_row = ROW;
+    winograd_tile(&apart, M, tile, NULL, points, rows, cols);
+    for (int i = 0; i < smaller(m, rows) / 2; i++)
+        for (int j = 0; j < smaller(m, cols) / 2; j++)
+            maxpool_window(y + i * task->y_row + j * BLOCK, NULL, tile + 2 * i * ROW + 2 * j * BLOCK, ROW, BLOCK, 0, 2, 0, 2, 2);
+}
+
+#endif
