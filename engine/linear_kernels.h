@@ -2,7 +2,8 @@
  *
  * Vectors lie along the inputs: a dot product adds up PARITIES vectors of products, and their lanes at its end. One image alone
  * waits for W to come from memory: what each row holds NEAR_INPUTS later is fetched, as the hardware alone does not ask for
- * enough at once. For several, each vector of W that was loaded is multiplied by as many as registers can add up. However rows and images are grouped, each sum has the one order. */
+ * enough at once. For several, each vector of W that was loaded is multiplied by as many as registers can add up. However
+ * rows and images are grouped, each sum has the one order. */
 #ifndef CAMRUN_LINEAR_KERNELS_H
 #define CAMRUN_LINEAR_KERNELS_H
 
