@@ -23,7 +23,9 @@ enum {
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
     WEIGHTS_COST = 450, /* one tile of output channels: its weights */
-    FITTED_TILES = 3, /* whole rows and columns of them; tiles of smaller maps hang over: bench/LOG.md says why */
+    /* Whole rows and columns of them, from which on the last ones are fitted. Those of smaller maps hang over, but for maps
+     * of one pixel less than two tiles, the 7x7 at the end of most networks: bench/LOG.md says why. */
+    FITTED_TILES = 3,
 };
 
 /* ---- tiles ---- */
@@ -113,11 +115,16 @@ static void choose_grid(winograd_shape *s, int threads)
     }
 }
 
+static bool fitted(int side, int m)
+{
+    return side >= FITTED_TILES * m || side == 2 * m - 1;
+}
+
 static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const int oc_tile = plan->k->oc_tile;
-    const int fitted = FITTED_TILES * (WINOGRAD_SIDE + 1 - part->taps[0]);
-    const bool hang_over = part->count[0] < fitted || part->count[1] < fitted;
+    const int m = WINOGRAD_SIDE + 1 - part->taps[0];
+    const bool hang_over = !fitted(part->count[0], m) || !fitted(part->count[1], m);
     winograd_shape s = {.of = tiling_of(part, N, hang_over), .taps = part->taps[0]};
     s.tiles = s.of.start[TILE_KINDS];
     s.oc_tiles = largest_part(OC, oc_tile);

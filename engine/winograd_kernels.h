@@ -181,10 +181,11 @@ __attribute__((noinline)) static void products(const winograd_products *task, fl
 enum { FEW_TILES = OC_VECS * TILE_PIXELS / SIDE };
 _Static_assert(FEW_TILES <= 4, "few_tiles() has cases for up to 4");
 
-/* Row i of points of P tiles; P and i are constants in every call. Each weight serves P products, too few to pay for writing
- * U and reading it again: it is used as it is made. */
+/* Row i of points, of tiles begin <= t < end, of which those before `whole` have all points and the others all but the last;
+ * all four are constants in every call. Each weight serves few products, too few to pay for writing U and reading it again: it
+ * is used as it is made. */
 INLINE void few_tiles_row(const winograd_products *task, float *M, const float *V, const float *w, const float *ahead,
-                          bool more, int P, int i)
+                          bool more, int begin, int whole, int end, int i)
 {
     const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
     /* So many lines of weights are fetched for every STEP channels. */
@@ -192,8 +193,8 @@ INLINE void few_tiles_row(const winograd_products *task, float *M, const float *
     for (int v = 0; v < OC_VECS; v++) {
         vec acc[SIDE][MOST_PIXELS];
         for (int j = 0; j < SIDE; j++)
-            for (int p = 0; p < P; p++)
-                acc[j][p] = (vec){0};
+            for (int t = begin; t < end; t++)
+                acc[j][t] = (vec){0};
         for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
             for (int l = 0; l < LINES; l++, ahead += BLOCK)
                 __builtin_prefetch(ahead);
@@ -201,32 +202,49 @@ INLINE void few_tiles_row(const winograd_products *task, float *M, const float *
                 vec u[SIDE];
                 weights_row(u, w + ic * OC_TILE + v * VL, 3, i);
                 for (int j = 0; j < SIDE; j++)
-                    for (int p = 0; p < P; p++)
-                        acc[j][p] += u[j] * V[j * V_point + p * BLOCK + ic];
+                    for (int t = begin; t < end; t++)
+                        if (j < SIDE - 1 || t < whole)
+                            acc[j][t] += u[j] * V[j * V_point + t * BLOCK + ic];
             }
         }
         for (int j = 0; j < SIDE; j++)
-            for (int p = 0; p < P; p++) {
-                float *to = M + j * M_point + v * VL / BLOCK * M_block + v * VL % BLOCK + p * BLOCK;
+            for (int t = begin; t < end; t++) {
+                if (j == SIDE - 1 && t >= whole)
+                    continue;
+                float *to = M + j * M_point + v * VL / BLOCK * M_block + v * VL % BLOCK + t * BLOCK;
                 if (more)
-                    acc[j][p] += load(to);
-                store(to, acc[j][p]);
+                    acc[j][t] += load(to);
+                store(to, acc[j][t]);
             }
     }
 }
 
-#define FEW_CASE(P, i)                                       \
-    case (P) * SIDE + (i):                                   \
-        if (P <= FEW_TILES)                                  \
-            few_tiles_row(task, M, V, w, ahead, more, P, i); \
+/* The four tiles of a map of 7x7 pixels, where the last row's and the last column's have a point less than the others. */
+INLINE bool is_seven(const winograd_products *task)
+{
+    const tile_range *with = task->with;
+    return task->tiles == 4 && task->points[0] == SIDE - 1 && task->points[1] == SIDE - 1 && with[0].whole == 2 &&
+           with[1].begin == 1 && with[1].end == 3;
+}
+
+#define FEW_CASE(P, i)                                             \
+    case (P) * SIDE + (i):                                         \
+        if (P <= FEW_TILES)                                        \
+            few_tiles_row(task, M, V, w, ahead, more, 0, P, P, i); \
         break;
 #define FEW_CASES(P) FEW_CASE(P, 0) FEW_CASE(P, 1) FEW_CASE(P, 2) FEW_CASE(P, 3) FEW_CASE(P, 4) FEW_CASE(P, 5)
+#define SEVEN_CASE(i, begin, end)                                        \
+    case i:                                                              \
+        if (FEW_TILES >= 4)                                              \
+            few_tiles_row(task, M, V, w, ahead, more, begin, 2, end, i); \
+        break;
 
 /* Row i of points of all tiles, for kernels of 3x3 taps. */
 __attribute__((noinline)) static void few_tiles(const winograd_products *task, float *M, const float *V, const float *w,
                                                 const float *ahead, bool more, int i)
 {
-    switch (task->tiles * SIDE + i) {
+    switch ((is_seven(task) ? 0 : task->tiles * SIDE) + i) {
+        SEVEN_CASE(0, 0, 4) SEVEN_CASE(1, 0, 4) SEVEN_CASE(2, 0, 4) SEVEN_CASE(3, 0, 4) SEVEN_CASE(4, 0, 4) SEVEN_CASE(5, 1, 3)
         FEW_CASES(1) FEW_CASES(2) FEW_CASES(3) FEW_CASES(4)
     }
 }
@@ -251,7 +269,8 @@ static void winograd_multiply(const winograd_products *task)
     float U[SIDE * U_POINT] __attribute__((aligned(64)));
     const ptrdiff_t w_block = task->taps * task->taps * BLOCK * OC_TILE;
     const int *points = task->points;
-    const bool few = task->taps == 3 && task->tiles <= FEW_TILES && points[0] == SIDE && points[1] == SIDE;
+    const bool equal = points[0] == SIDE && points[1] == SIDE; /* tiles */
+    const bool few = task->taps == 3 && task->tiles <= FEW_TILES && (equal || is_seven(task));
     for (int b = 0; b < task->n_in; b++) {
         const bool more = b % SUM_BLOCKS > 0, apart = b >= SUM_BLOCKS;
         const bool last = b % SUM_BLOCKS == SUM_BLOCKS - 1 || b == task->n_in - 1;

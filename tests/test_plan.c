@@ -112,40 +112,44 @@ static void test_backward_stops_at_every_node(void **state)
 
 static const int thread_counts[] = {1, 2, 3, 5};
 
+/* Frees s. */
+static void check_threads(subject s)
+{
+    const int input = 0;
+    cr_request request = request_of(&s);
+    request.grad = &input;
+    request.n_grad = 1;
+    for (int isa = 0; use_isa(isa); isa++) {
+        cr_set_threads(1);
+        run r = start_run(s.net, &request);
+        cr_tape_forward(r.tape, s.x);
+        run_backward(&r, s.seed);
+        result one = read_result(&r, input);
+        run_backward(&r, s.seed);
+        check_same_result(&r, &one, "a second backward");
+        cr_tape_forward(r.tape, s.x);
+        run_backward(&r, s.seed);
+        check_same_result(&r, &one, "a second run");
+        stop_run(&r);
+        for (size_t t = 0; t < sizeof thread_counts / sizeof thread_counts[0]; t++) {
+            cr_set_threads(thread_counts[t]);
+            r = start_run(s.net, &request);
+            cr_tape_forward(r.tape, s.x);
+            run_backward(&r, s.seed);
+            check_same_result(&r, &one, "another number of threads");
+            stop_run(&r);
+        }
+        cr_set_threads(1);
+        free_result(&one);
+    }
+    free_subject(&s);
+}
+
 static void test_same_bits_for_any_threads_and_again(void **state)
 {
     (void)state;
-    for (int i = 0; i < SUBJECTS; i++) {
-        subject s = subject_at(i);
-        const int input = 0;
-        cr_request request = request_of(&s);
-        request.grad = &input;
-        request.n_grad = 1;
-        for (int isa = 0; use_isa(isa); isa++) {
-            cr_set_threads(1);
-            run r = start_run(s.net, &request);
-            cr_tape_forward(r.tape, s.x);
-            run_backward(&r, s.seed);
-            result one = read_result(&r, input);
-            run_backward(&r, s.seed);
-            check_same_result(&r, &one, "a second backward");
-            cr_tape_forward(r.tape, s.x);
-            run_backward(&r, s.seed);
-            check_same_result(&r, &one, "a second run");
-            stop_run(&r);
-            for (size_t t = 0; t < sizeof thread_counts / sizeof thread_counts[0]; t++) {
-                cr_set_threads(thread_counts[t]);
-                r = start_run(s.net, &request);
-                cr_tape_forward(r.tape, s.x);
-                run_backward(&r, s.seed);
-                check_same_result(&r, &one, "another number of threads");
-                stop_run(&r);
-            }
-            cr_set_threads(1);
-            free_result(&one);
-        }
-        free_subject(&s);
-    }
+    for (int i = 0; i < SUBJECTS; i++)
+        check_threads(subject_at(i));
 }
 
 /* Image n of a batch has the bits it has alone, at every place, with the gradient of one node after the other. Frees s. */
@@ -188,6 +192,29 @@ static void test_same_bits_in_any_batch(void **state)
         subject s = make_subject("resnet18", 8, 5, cases[i].N, cases[i].H, cases[i].W);
         const int nodes[] = {0, cr_net_find(s.net, "layer2.0.conv1", NULL), cr_net_find(s.net, "layer4", NULL)};
         check_batch(s, nodes, 3, cases[i].by_image);
+    }
+}
+
+static subject small_map(int N, int H, int W)
+{
+    enum { CHANNELS = 30 }; /* so few that several threads share out tiles */
+    builder b = new_net("a small map");
+    const int x = add_conv2d(&b, add_input(&b, 20), "conv", CHANNELS, 3, 1, 1, true);
+    add_flatten(&b, add_adaptive_avgpool(&b, x, "avgpool", 1), "flatten", CHANNELS);
+    return subject_of(b.net, N, H, W);
+}
+
+/* Winograd's tiles of one image may be too few for the kernel that takes those of many. */
+static void test_same_bits_of_small_maps(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{4, 4}, {5, 4}, {7, 7}, {7, 4}, {6, 7}, {7, 13}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const int H = sizes[i][0], W = sizes[i][1], input = 0;
+        check_threads(small_map(1, H, W));
+        check_threads(small_map(2, H, W));
+        check_batch(small_map(2, H, W), &input, 1, false);
+        check_batch(small_map(5, H, W), &input, 1, false);
     }
 }
 
@@ -492,6 +519,7 @@ int main(void)
         cmocka_unit_test_setup(test_backward_stops_at_every_node, one_thread),
         cmocka_unit_test_setup(test_same_bits_for_any_threads_and_again, one_thread),
         cmocka_unit_test_setup(test_same_bits_in_any_batch, one_thread),
+        cmocka_unit_test_setup(test_same_bits_of_small_maps, one_thread),
         cmocka_unit_test_setup(test_same_bits_of_linear_layers, one_thread),
         cmocka_unit_test_setup(test_first_convolution_and_its_pool, one_thread),
         cmocka_unit_test_setup(test_winograd_and_its_pool, one_thread),
