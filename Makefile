@@ -157,7 +157,7 @@ train-demo: camscenes camtrain
 gallery: all
 	sh scripts/gallery.sh
 
-check: check-build
+check: all check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
 check-c: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN)
@@ -170,7 +170,8 @@ NEON_BIN := $(addprefix build/aarch64-linux-gnu-gcc-omp0-debug0/tests/,test_ops 
 check-neon:
 	$(MAKE) CC=aarch64-linux-gnu-gcc OMP=0 CPPFLAGS='-idirafter /usr/include' $(NEON_BIN)
 	sh tests/run.sh $(NEON_BIN:%='qemu-aarch64 -L /usr/aarch64-linux-gnu %')
-check-build: all $(TEST_BIN)
+# ./camrun stays as it is: after tests with sanitizers, say, it is still the one that `make` left.
+check-build: $(PROGRAMS:%=$(BUILD)/%) $(TEST_BIN)
 
 install: all $(BUILD)/libcamrun.a
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/camrun

@@ -130,9 +130,10 @@ class Camrun:
 
     def __init__(self, args, job, folder):
         self.explains = job["part"] == "gradcam"
+        self.threads = job["threads"]
         self.env = environment(job["threads"])
         self.command = [args.camrun, "--weights", job["files"] + ".bin", "--tensor", job["input"], "--json", "--timing",
-                        "--threads", str(job["threads"])]
+                        "--threads", str(self.threads)]
         if job["layer"]:
             self.command += ["--layer", job["layer"]]
         path = os.path.join(folder, "camrun.npy")
@@ -145,6 +146,9 @@ class Camrun:
         if done.returncode:
             raise Failure(done.stderr.strip())
         report = json.loads(done.stdout)
+        if report["threads"] != self.threads:
+            raise Failure(f"{command[0]} runs {report['threads']} of {self.threads} threads; the last build, it seems, "
+                          "had no OpenMP: make")
         forward, explained = report["images"][0]["forward_ms"], report["images"][0]["maps"][0]
         self.peak = report["peak_memory_bytes"] / 1e6
         whole = forward + explained["backward_ms"] + explained["map_ms"]
