@@ -161,7 +161,7 @@ check: all check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN) '$(PYTHON) -m pytest -q tests'
 check-c: check-build
 	OMP_WAIT_POLICY=passive sh tests/run.sh $(TEST_BIN)
-# With lesser kernels than the best an x86 has.
+# With lesser kernels than the best an x86 has; tests of all kernels in turn take these alone then.
 check-isa: check-isa-avx2 check-isa-portable
 check-isa-%: check-build
 	OMP_WAIT_POLICY=passive CAMRUN_ISA=$* sh tests/run.sh $(TEST_BIN)

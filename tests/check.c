@@ -172,9 +172,31 @@ static const char *const isas[] = {"portable", "neon", "avx2", "avx512"};
 
 enum { ISAS = sizeof isas / sizeof isas[0] };
 
+/* The one that the tests were started with, or "": then all of them take turns. */
+static const char *started_with(void)
+{
+    static char isa[16];
+    static bool known;
+    const char *set = getenv("CAMRUN_ISA");
+    if (!known && set)
+        snprintf(isa, sizeof isa, "%s", set);
+    known = true;
+    return isa;
+}
+
+static void back_to_start(void)
+{
+    if (*started_with())
+        setenv("CAMRUN_ISA", started_with(), 1);
+    else
+        unsetenv("CAMRUN_ISA");
+}
+
 /* cr_kernels() falls back to the best one where it cannot have the one it is told to use. */
 static bool has_isa(const char *isa)
 {
+    if (*started_with() && strcmp(started_with(), isa) != 0)
+        return false;
     setenv("CAMRUN_ISA", isa, 1);
     return strcmp(cr_isa(), isa) == 0;
 }
@@ -184,16 +206,24 @@ bool use_isa(int i)
     for (int k = 0; k < ISAS; k++)
         if (has_isa(isas[k]) && i-- == 0)
             return true;
-    unsetenv("CAMRUN_ISA");
+    back_to_start();
     return false;
 }
 
 void print_setup(void)
 {
     printf("seed %d; instruction sets:", SEED);
-    for (int k = 0; k < ISAS; k++)
-        printf(has_isa(isas[k]) ? " %s" : " (no %s here)", isas[k]);
-    unsetenv("CAMRUN_ISA");
-    printf("\n");
+    int runs = 0;
+    for (int k = 0; k < ISAS; k++) {
+        const bool has = has_isa(isas[k]);
+        printf(has ? " %s" : " (no %s)", isas[k]);
+        runs += has;
+    }
+    back_to_start();
+    printf("; where one is enough %s\n", cr_isa());
     fflush(stdout);
+    if (runs == 0) {
+        fprintf(stderr, "CAMRUN_ISA is '%s', which this machine does not have: nothing would be tested\n", started_with());
+        exit(1);
+    }
 }

@@ -57,7 +57,8 @@ bool *learned_params(const cr_net *net);
 
 /* ---- instruction sets ---- */
 
-/* For loops over all kernels that this machine runs: makes the i-th the one in use, or returns false past the last. */
+/* For loops over all kernels that this machine runs, or the one that CAMRUN_ISA named at the start: makes the i-th the one in
+ * use, or returns false past the last. */
 bool use_isa(int i);
 /* What a test's main() says first: its seed, and which instruction sets it runs and which it must skip. */
 void print_setup(void);
