@@ -159,12 +159,14 @@ void conv_plan_kernels(cr_plan *plan, step *s, int forward_N)
     const tensor *x = &plan->value[s->x], *dy = &plan->grad[s->last];
     s->forward.winograd = x->block == BLOCK && choose_winograd(plan, n, s->forward.count[0], s->forward.count[1]) &&
                           (s->pool < 0 || pools_tiles(&plan->net->nodes[s->pool]));
-    if (s->forward.winograd)
+    if (s->forward.winograd) {
+        s->forward.depth = winograd_depth(&s->forward, x);
         s->scratch.size = winograd_scratch(plan, &s->forward, x, plan->shape[s->last][0], forward_N);
-    else if (s->pool >= 0)
+    } else if (s->pool >= 0)
         s->scratch.size = (size_t)plan->threads * strip_size(plan, s);
     for (int i = 0; i < s->n_backward; i++) {
         conv_part *part = &s->backward[i];
+        part->depth = 1; /* a map's error is that of its gradient, most of all: bench/LOG.md */
         part->winograd = dy->block == BLOCK && choose_winograd(plan, n, part->count[0], part->count[1]);
         if (part->winograd)
             s->backward_scratch.size = winograd_scratch(plan, part, dy, plan->shape[s->x][0], plan->N);

@@ -59,9 +59,11 @@ typedef struct winograd_output_task {
     int taps;                 /* kernel's side */
 } winograd_output_task;
 
-/* Winograd's sums of this many blocks of input channels are made apart, and then added up: one long chain of additions would
- * lose more. */
-enum { SUM_BLOCKS = 16 };
+/* One long chain of additions loses more to rounding than the sum of short ones, and the output's transform magnifies it. So
+ * Winograd's sums are made of those of one block of input channels each, or of up to WINOGRAD_DEPTH blocks, which is faster;
+ * and of SUM_BLOCKS apart. */
+enum { WINOGRAD_DEPTH = 4, SUM_BLOCKS = 16 };
+_Static_assert(SUM_BLOCKS % WINOGRAD_DEPTH == 0, "parts begin where sums in registers do");
 
 /* The tiles that have a row of points: those before `whole` all of its points, the others the first few. */
 typedef struct tile_range {
@@ -77,6 +79,7 @@ typedef struct winograd_products {
     ptrdiff_t V_point, V_block;
     const float *w;             /* packed: (n_in, taps * taps, 16, oc_tile) */
     int taps, n_in, tiles;
+    int depth;                  /* blocks of input channels that are added up in registers, 1 to WINOGRAD_DEPTH */
     int points[2];              /* rows and columns of points that all tiles have */
     tile_range with[2];         /* the tiles that have one of those rows, and those that have one of the others */
 } winograd_products;

@@ -39,6 +39,7 @@ typedef struct conv_part {
     int first[2];   /* first output pixel */
     int count[2];   /* output rows and columns */
     bool winograd;  /* runs by winograd.c, else directly */
+    int depth;      /* of winograd.c's sums, 1 to WINOGRAD_DEPTH */
     int32_t *tap;   /* offsets of all taps in floats */
     float *w;       /* packed weights, in plan->packed */
 } conv_part;

@@ -5,16 +5,17 @@
  * products then, not 24 x 24. Tiles of all images form one list. Threads share out tiles and output channels as a grid:
  * each has a range of both, and works on it without waiting for the others. For a chunk of its tiles:
  *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
- *   2. for each tile of output channels, 16 input channels and a row of 6 points at a time, the kernel transforms the
- *      weights, U (6 points, 16, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a
- *      register tile like that of direct convolutions; then M is transformed to output pixels. Long sums are made in
- *      parts (SUM_BLOCKS), from the second one on in a second M. Where there are few tiles, U stays in registers.
+ *   2. for each tile of output channels, a row of 6 points and 16 input channels at a time, in large maps of many channels up
+ *      to 64 (winograd_depth), the kernel transforms the weights, U (6 points, input channels, oc_tile), and adds to
+ *      M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a register tile like that of direct
+ *      convolutions; then M is transformed to output pixels. Long sums are made in parts (SUM_BLOCKS), from the second one
+ *      on in a second M. Where there are few tiles, U stays in registers.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
  * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
  * convolution uses: stored, those of a 3x3 kernel would be four times as many bytes, and reading those from memory takes
- * longer than making them again. U stays in a core's first-level cache and M in its second. Each sum runs over the same
- * terms in the same order for any number of threads and any batch. */
+ * longer than making them again. What is in use of U stays in a core's first-level cache, and M in its second. Each sum runs
+ * over the same terms in the same order for any number of threads and any batch. */
 #include "winograd_tiles.h"
 
 enum {
@@ -26,7 +27,12 @@ enum {
     /* Whole rows and columns of them, from which on the last ones are fitted. Those of smaller maps hang over, but for maps
      * of one pixel less than two tiles, the 7x7 at the end of most networks: bench/LOG.md says why. */
     FITTED_TILES = 3,
+    /* Of a map, from which on sums of several blocks of channels in registers pay: each transformed weight, which comes from the
+     * second-level cache then, serves enough tiles. And so many sums are left to be added up in memory: see WINOGRAD_DEPTH. */
+    DEEP_TILES = 49,
+    FEWEST_SUMS = 4,
 };
+_Static_assert(FEWEST_SUMS * WINOGRAD_DEPTH <= SUM_BLOCKS, "a depth that does not divide SUM_BLOCKS has one part alone");
 
 /* ---- tiles ---- */
 
@@ -118,6 +124,13 @@ static void choose_grid(winograd_shape *s, int threads)
 static bool fitted(int side, int m)
 {
     return side >= FITTED_TILES * m || side == 2 * m - 1;
+}
+
+int winograd_depth(const conv_part *part, const tensor *x)
+{
+    const int m = WINOGRAD_SIDE + 1 - part->taps[0];
+    const int tiles = largest_part(part->count[0], m) * largest_part(part->count[1], m), depth = x->blocks / FEWEST_SUMS;
+    return tiles < DEEP_TILES || depth < 1 ? 1 : smaller(depth, WINOGRAD_DEPTH);
 }
 
 static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
@@ -279,6 +292,7 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
                 .taps = s.taps,
                 .n_in = call->x->blocks,
                 .tiles = at.count,
+                .depth = call->part->depth,
                 .points = {s.of.points[0], s.of.points[1]},
                 .with = {{0, within(start[LAST_COL], &at), at.count},
                          {within(start[INNER], &at), within(start[LAST_COL], &at), within(start[CORNER], &at)}},

@@ -10,8 +10,10 @@
 #include "winograd_transforms.h"
 
 enum {
-    U_POINT = BLOCK * OC_TILE + BLOCK, /* an odd number of cache lines, as in winograd.c */
-    AHEAD = OC_TILE / 4,               /* lines fetched for each of the 36 points: together a block of a 3x3 kernel's weights */
+    U_BLOCK = BLOCK * OC_TILE,
+    /* An odd number of cache lines, as in winograd.c, and such that one block of each point fills the first-level cache evenly. */
+    U_POINT = WINOGRAD_DEPTH * U_BLOCK + 33 * BLOCK,
+    AHEAD = OC_TILE / 4, /* lines fetched for each of the 36 points: together a block of a 3x3 kernel's weights */
 };
 
 INLINE void transform_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t row, int row_points, int col_points,
@@ -85,48 +87,67 @@ INLINE void weights_any_row(float *U, const float *w, int taps, int i)
     }
 }
 
-/* Q points of P tiles and OC_TILE channels; Q and P are constants in every call. One long chain of additions loses more to
- * rounding than the sum of short ones, and the output's transform magnifies it: so one block of input channels at a time.
- * ahead: what to fetch meanwhile, AHEAD lines for each point. */
-INLINE void products_tile(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
-                          bool more, int Q, int P)
+/* A row of points of some blocks of input channels. */
+typedef struct row_of_points {
+    const float *U;
+    const float *ahead; /* what to fetch meanwhile, AHEAD lines for each point and block */
+    int blocks;
+    bool more; /* M holds sums of other blocks already */
+} row_of_points;
+
+/* Points j to j + Q - 1 of P tiles and OC_TILE channels; Q and P are constants in every call, and so is `blocks` where it is 1. Of
+ * one point, what the next call wants is fetched meanwhile: its V is `next` floats further. */
+INLINE void products_tile(const winograd_products *task, const row_of_points *row, float *M, const float *V,
+                          ptrdiff_t next, int blocks, int j, int Q, int P)
 {
     const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
+    const float *U = row->U + j * U_POINT, *ahead = row->ahead + j * blocks * AHEAD * BLOCK;
+    const bool deep = !__builtin_constant_p(blocks);
+    M += j * M_point;
+    V += j * V_point;
     vec acc[MOST_PIXELS][OC_VECS];
     for (int q = 0; q < Q; q++)
         for (int p = 0; p < P; p++) {
             if (Q > 1)
                 __builtin_prefetch(V + (Q + q) * V_point + p * BLOCK);
+            if (deep)
+                for (int v = 0; v < OC_TILE; v += BLOCK)
+                    __builtin_prefetch(M + v / BLOCK * M_block + p * BLOCK, 1);
             for (int v = 0; v < OC_VECS; v++)
                 acc[q * P + p][v] = (vec){0};
         }
     /* A line of weights is fetched every STEP channels, and where there is one point (else V was above), `lines` of V for the next
-     * one and of M, which many tiles push out of the first-level cache. */
+     * call and of M, which many tiles push out of the first-level cache. */
     enum { STEP = BLOCK / AHEAD };
     const int lines = Q > 1 ? 0 : (P + AHEAD - 1) / AHEAD;
-    ptrdiff_t next = 0;
-    for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
-        for (int q = 0; q < Q; q++, ahead += BLOCK)
-            __builtin_prefetch(ahead);
-        for (int l = 0; l < lines; l++, next += BLOCK) {
-            __builtin_prefetch(V + V_point + next);
-            for (int v = 0; v < OC_TILE; v += BLOCK)
-                __builtin_prefetch(M + v / BLOCK * M_block + next, 1);
-        }
-        for (int ic = ic0; ic < ic0 + STEP; ic++)
-            for (int q = 0; q < Q; q++) {
-                vec weight[OC_VECS];
-                for (int v = 0; v < OC_VECS; v++)
-                    weight[v] = load(U + q * U_POINT + ic * OC_TILE + v * VL);
-                for (int p = 0; p < P; p++)
-                    for (int v = 0; v < OC_VECS; v++)
-                        acc[q * P + p][v] += weight[v] * V[q * V_point + p * BLOCK + ic];
+    for (int b = 0; b < blocks; b++) {
+        ptrdiff_t line = 0;
+        for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
+            for (int q = 0; q < Q; q++, ahead += BLOCK)
+                __builtin_prefetch(ahead);
+            for (int l = 0; l < lines; l++, line += BLOCK) {
+                __builtin_prefetch(V + next + line);
+                if (!deep)
+                    for (int v = 0; v < OC_TILE; v += BLOCK)
+                        __builtin_prefetch(M + v / BLOCK * M_block + line, 1);
             }
+            for (int ic = ic0; ic < ic0 + STEP; ic++)
+                for (int q = 0; q < Q; q++) {
+                    vec weight[OC_VECS];
+                    for (int v = 0; v < OC_VECS; v++)
+                        weight[v] = load(U + q * U_POINT + ic * OC_TILE + v * VL);
+                    for (int p = 0; p < P; p++)
+                        for (int v = 0; v < OC_VECS; v++)
+                            acc[q * P + p][v] += weight[v] * V[q * V_point + p * BLOCK + ic];
+                }
+        }
+        U += U_BLOCK;
+        V += task->V_block;
     }
     for (int q = 0; q < Q; q++)
         for (int v = 0; v < OC_VECS; v++) {
             float *to = M + q * M_point + v * VL / BLOCK * M_block + v * VL % BLOCK;
-            if (more)
+            if (row->more)
                 for (int p = 0; p < P; p++)
                     acc[q * P + p][v] += load(to + p * BLOCK);
             for (int p = 0; p < P; p++)
@@ -134,46 +155,81 @@ INLINE void products_tile(const winograd_products *task, float *M, const float *
         }
 }
 
-/* Points j0 <= j < j1 of a row, of P tiles: where they are few, as many points at once as there are registers for. */
-INLINE void products_row(const winograd_products *task, float *M, const float *V, const float *U, const float *ahead,
-                         bool more, int j0, int j1, int P)
+/* Points j0 <= j < j1 of one block, of P tiles: where they are few, as many points at once as there are registers for. */
+INLINE void products_row(const winograd_products *task, const row_of_points *row, float *M, const float *V, int j0,
+                         int j1, int P)
 {
     const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2 * P <= TILE_PIXELS ? 2 : 1;
     int j = j0;
     for (; j + Q <= j1; j += Q)
-        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, Q,
-                      P);
+        products_tile(task, row, M, V, task->V_point, 1, j, Q, P);
     for (; Q > 1 && j < j1; j++)
-        products_tile(task, M + j * task->M_point, V + j * task->V_point, U + j * U_POINT, ahead + j * AHEAD * BLOCK, more, 1,
-                      P);
+        products_tile(task, row, M, V, task->V_point, 1, j, 1, P);
 }
 
-#define ROW_CASE(P)                                              \
-    case P:                                                      \
-        if (P <= TILE_PIXELS)                                    \
-            products_row(task, M, V, U, ahead, more, j0, j1, P); \
+/* Groups of nearly equal width, of at most TILE_PIXELS tiles each. */
+typedef struct groups {
+    int count, narrow, wide; /* so many are one tile wider */
+} groups;
+
+INLINE groups groups_of(int tiles)
+{
+    const int count = (tiles + TILE_PIXELS - 1) / TILE_PIXELS;
+    return (groups){count, tiles / count, tiles % count};
+}
+
+#define EACH_WIDTH(CASE) \
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+
+#define ROW_CASE(P) \
+    case P: \
+        if (P <= TILE_PIXELS) \
+            products_row(task, row, M, V, j0, j1, P); \
         break;
 
-/* Points j0 <= j < j1 of a row, of some tiles. A function of its own: else constants of the weights' transform take registers
+/* Points j0 <= j < j1 of one block, of some tiles. A function of its own: else constants of the weights' transform take registers
  * from the sums. */
-__attribute__((noinline)) static void products(const winograd_products *task, float *M, const float *V, const float *U,
-                                               const float *ahead, bool more, int j0, int j1, int begin, int end)
+__attribute__((noinline)) static void products(const winograd_products *task, const row_of_points *row, float *M,
+                                               const float *V, int j0, int j1, int begin, int end)
 {
-    const int tiles = end - begin;
-    if (tiles == 0 || j0 == j1)
+    if (begin == end || j0 == j1)
         return;
-    const int passes = (tiles + TILE_PIXELS - 1) / TILE_PIXELS, narrow = tiles / passes;
-    const int wide = tiles % passes; /* so many are one tile wider */
+    const groups of = groups_of(end - begin);
     M += begin * BLOCK;
     V += begin * BLOCK;
-    for (int i = 0; i < passes; i++) {
-        const int width = narrow + (i < wide);
+    for (int i = 0; i < of.count; i++) {
+        const int width = of.narrow + (i < of.wide);
         switch (width) {
-            ROW_CASE(1) ROW_CASE(2) ROW_CASE(3) ROW_CASE(4) ROW_CASE(5) ROW_CASE(6) ROW_CASE(7) ROW_CASE(8) ROW_CASE(9)
-            ROW_CASE(10) ROW_CASE(11) ROW_CASE(12) ROW_CASE(13) ROW_CASE(14)
+            EACH_WIDTH(ROW_CASE)
         }
         V += width * BLOCK;
         M += width * BLOCK;
+    }
+}
+
+#define DEEP_CASE(P) \
+    case P: \
+        if (P <= TILE_PIXELS) \
+            products_tile(task, row, M + at, V + at, next, row->blocks, j, 1, P); \
+        break;
+
+/* The same of several blocks: of their U, only one point's stays in the first-level cache. So points outside, groups inside. */
+__attribute__((noinline)) static void deep_products(const winograd_products *task, const row_of_points *row, float *M,
+                                                    const float *V, int j0, int j1, int begin, int end)
+{
+    if (begin == end)
+        return;
+    const groups of = groups_of(end - begin);
+    for (int j = j0; j < j1; j++) {
+        ptrdiff_t at = begin * BLOCK;
+        for (int i = 0; i < of.count; i++) {
+            const int width = of.narrow + (i < of.wide);
+            const ptrdiff_t next = i + 1 < of.count ? width * BLOCK : task->V_point + begin * BLOCK - at;
+            switch (width) {
+                EACH_WIDTH(DEEP_CASE)
+            }
+            at += width * BLOCK;
+        }
     }
 }
 
@@ -262,34 +318,42 @@ static void add_partial(const winograd_products *task, float *M, const float *pa
     }
 }
 
-/* A row of points and a block of input channels at a time: their U, made when it is needed, never leaves the first-level
- * cache. */
+/* A row of points and `depth` blocks of input channels at a time: their U, made when it is needed, stays in the first-level
+ * cache if there is one block, and of several each point's. */
 static void winograd_multiply(const winograd_products *task)
 {
     float U[SIDE * U_POINT] __attribute__((aligned(64)));
-    const ptrdiff_t w_block = task->taps * task->taps * BLOCK * OC_TILE;
-    const int *points = task->points;
+    const ptrdiff_t w_block = task->taps * task->taps * U_BLOCK;
+    const int *points = task->points, depth = task->depth;
     const bool equal = points[0] == SIDE && points[1] == SIDE; /* tiles */
-    const bool few = task->taps == 3 && task->tiles <= FEW_TILES && (equal || is_seven(task));
-    for (int b = 0; b < task->n_in; b++) {
+    const bool few = task->taps == 3 && depth == 1 && task->tiles <= FEW_TILES && (equal || is_seven(task));
+    for (int b = 0; b < task->n_in; b += depth) {
+        const int blocks = smaller(depth, task->n_in - b);
         const bool more = b % SUM_BLOCKS > 0, apart = b >= SUM_BLOCKS;
-        const bool last = b % SUM_BLOCKS == SUM_BLOCKS - 1 || b == task->n_in - 1;
+        const bool last = (b + blocks) % SUM_BLOCKS == 0 || b + blocks == task->n_in;
         for (int i = 0; i < SIDE; i++) {
             const ptrdiff_t row = i * SIDE * task->M_point;
             float *M = (apart ? task->partial : task->M) + row;
             const float *V = task->V + i * SIDE * task->V_point + b * task->V_block, *w = task->w + b * w_block;
-            /* The weights of the block after the next come from memory while this one's products keep the core busy. */
-            const float *ahead = w + 2 * w_block + i * SIDE * AHEAD * BLOCK;
+            /* The weights behind the next blocks' come from memory while these blocks' products keep the core busy. */
+            const float *ahead = w + (blocks + 1) * w_block + i * SIDE * blocks * AHEAD * BLOCK;
             if (few)
                 few_tiles(task, M, V, w, ahead, more, i);
             else {
-                if (task->taps == 3)
-                    weights_any_row(U, w, 3, i);
-                else
-                    weights_any_row(U, w, 5, i);
+                for (int k = 0; k < blocks; k++)
+                    if (task->taps == 3)
+                        weights_any_row(U + k * U_BLOCK, w + k * w_block, 3, i);
+                    else
+                        weights_any_row(U + k * U_BLOCK, w + k * w_block, 5, i);
+                const row_of_points of = {U, ahead, blocks, more};
                 const tile_range *with = &task->with[i >= points[0]];
-                products(task, M, V, U, ahead, more, 0, points[1], with->begin, with->end);
-                products(task, M, V, U, ahead, more, points[1], SIDE, with->begin, with->whole);
+                if (depth == 1) {
+                    products(task, &of, M, V, 0, points[1], with->begin, with->end);
+                    products(task, &of, M, V, points[1], SIDE, with->begin, with->whole);
+                } else {
+                    deep_products(task, &of, M, V, 0, points[1], with->begin, with->end);
+                    deep_products(task, &of, M, V, points[1], SIDE, with->begin, with->whole);
+                }
             }
             if (apart && last)
                 add_partial(task, task->M + row, task->partial + row, i);

@@ -163,8 +163,8 @@ static void check_conv(const conv_case *c)
 
 /* 3x3 and 5x5 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3) and F(2x2,5x5), forward and
  * backward: last tiles that hang over the edge by one to three pixels or are as much smaller, pads of all kinds, more input
- * channels than one sum has (SUM_BLOCKS), in whole sums and more, one to four tiles (FEW_TILES), and more than are transformed
- * at once (98). */
+ * channels than one sum has (SUM_BLOCKS), in whole sums and more, one to four tiles (FEW_TILES), more than are transformed
+ * at once (98), and as many, of so many channels, that sums of several blocks are made in registers (DEEP_TILES, FEWEST_SUMS). */
 static void test_winograd(void **state)
 {
     (void)state;
@@ -194,7 +194,12 @@ static void test_winograd(void **state)
         {2, 300, 14, 13, 24, SQUARE(3, 1, 1)},
         {1, 8, 62, 59, 24, SQUARE(3, 1, 1)},
         {1, 8, 12, 9, 300, SQUARE(3, 1, 1)},
+        {1, 128, 26, 29, 40, SQUARE(3, 1, 1)},
+        {2, 130, 29, 27, 8, SQUARE(3, 1, 0)},
+        {1, 200, 25, 56, 24, SQUARE(3, 1, 1)},
+        {1, 600, 28, 28, 16, SQUARE(3, 1, 1)},
         {1, 300, 9, 10, 8, SQUARE(5, 1, 2)},
+        {1, 270, 14, 13, 24, SQUARE(5, 1, 2)},
         {1, 16, 10, 12, 16, SQUARE(5, 1, 2)},
         {2, 17, 9, 11, 33, SQUARE(5, 1, 2)},
         {1, 40, 15, 13, 24, SQUARE(5, 1, 0)},

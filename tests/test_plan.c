@@ -195,11 +195,11 @@ static void test_same_bits_in_any_batch(void **state)
     }
 }
 
-static subject small_map(int N, int H, int W)
+static subject one_convolution(int in, int N, int H, int W)
 {
     enum { CHANNELS = 30 }; /* so few that several threads share out tiles */
-    builder b = new_net("a small map");
-    const int x = add_conv2d(&b, add_input(&b, 20), "conv", CHANNELS, 3, 1, 1, true);
+    builder b = new_net("a convolution");
+    const int x = add_conv2d(&b, add_input(&b, in), "conv", CHANNELS, 3, 1, 1, true);
     add_flatten(&b, add_adaptive_avgpool(&b, x, "avgpool", 1), "flatten", CHANNELS);
     return subject_of(b.net, N, H, W);
 }
@@ -211,10 +211,22 @@ static void test_same_bits_of_small_maps(void **state)
     static const int sizes[][2] = {{4, 4}, {5, 4}, {7, 7}, {7, 4}, {6, 7}, {7, 13}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         const int H = sizes[i][0], W = sizes[i][1], input = 0;
-        check_threads(small_map(1, H, W));
-        check_threads(small_map(2, H, W));
-        check_batch(small_map(2, H, W), &input, 1, false);
-        check_batch(small_map(5, H, W), &input, 1, false);
+        check_threads(one_convolution(20, 1, H, W));
+        check_threads(one_convolution(20, 2, H, W));
+        check_batch(one_convolution(20, 2, H, W), &input, 1, false);
+        check_batch(one_convolution(20, 5, H, W), &input, 1, false);
+    }
+}
+
+/* Sums in registers, of several blocks of channels: their depth is that of the map, whatever part of it a thread has. */
+static void test_same_bits_of_deep_sums(void **state)
+{
+    (void)state;
+    static const int channels[] = {127, 200, 300};
+    const int input = 0;
+    for (size_t i = 0; i < sizeof channels / sizeof channels[0]; i++) {
+        check_threads(one_convolution(channels[i], 1, 28, 25));
+        check_batch(one_convolution(channels[i], 2, 28, 25), &input, 1, false);
     }
 }
 
@@ -520,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup(test_same_bits_for_any_threads_and_again, one_thread),
         cmocka_unit_test_setup(test_same_bits_in_any_batch, one_thread),
         cmocka_unit_test_setup(test_same_bits_of_small_maps, one_thread),
+        cmocka_unit_test_setup(test_same_bits_of_deep_sums, one_thread),
         cmocka_unit_test_setup(test_same_bits_of_linear_layers, one_thread),
         cmocka_unit_test_setup(test_first_convolution_and_its_pool, one_thread),
         cmocka_unit_test_setup(test_winograd_and_its_pool, one_thread),
