@@ -95,14 +95,14 @@ typedef struct row_of_points {
     bool more; /* M holds sums of other blocks already */
 } row_of_points;
 
-/* Points j to j + Q - 1 of P tiles and OC_TILE channels; Q and P are constants in every call, and so is `blocks` where it is 1. Of
- * one point, what the next call wants is fetched meanwhile: its V is `next` floats further. */
+/* Points j to j + Q - 1 of P tiles and OC_TILE channels; deep (more than one block), Q and P are constants in every call. Of one
+ * point, what the next call wants is fetched meanwhile: its V is `next` floats further. */
 INLINE void products_tile(const winograd_products *task, const row_of_points *row, float *M, const float *V,
-                          ptrdiff_t next, int blocks, int j, int Q, int P)
+                          ptrdiff_t next, bool deep, int j, int Q, int P)
 {
+    const int blocks = deep ? row->blocks : 1;
     const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
     const float *U = row->U + j * U_POINT, *ahead = row->ahead + j * blocks * AHEAD * BLOCK;
-    const bool deep = !__builtin_constant_p(blocks);
     M += j * M_point;
     V += j * V_point;
     vec acc[MOST_PIXELS][OC_VECS];
@@ -162,9 +162,9 @@ INLINE void products_row(const winograd_products *task, const row_of_points *row
     const int Q = 6 * P <= TILE_PIXELS ? 6 : 3 * P <= TILE_PIXELS ? 3 : 2 * P <= TILE_PIXELS ? 2 : 1;
     int j = j0;
     for (; j + Q <= j1; j += Q)
-        products_tile(task, row, M, V, task->V_point, 1, j, Q, P);
+        products_tile(task, row, M, V, task->V_point, false, j, Q, P);
     for (; Q > 1 && j < j1; j++)
-        products_tile(task, row, M, V, task->V_point, 1, j, 1, P);
+        products_tile(task, row, M, V, task->V_point, false, j, 1, P);
 }
 
 /* Groups of nearly equal width, of at most TILE_PIXELS tiles each. */
@@ -181,9 +181,9 @@ INLINE groups groups_of(int tiles)
 #define EACH_WIDTH(CASE) \
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
 
-#define ROW_CASE(P) \
-    case P: \
-        if (P <= TILE_PIXELS) \
+#define ROW_CASE(P)                                   \
+    case P:                                           \
+        if (P <= TILE_PIXELS)                         \
             products_row(task, row, M, V, j0, j1, P); \
         break;
 
@@ -207,10 +207,10 @@ __attribute__((noinline)) static void products(const winograd_products *task, co
     }
 }
 
-#define DEEP_CASE(P) \
-    case P: \
-        if (P <= TILE_PIXELS) \
-            products_tile(task, row, M + at, V + at, next, row->blocks, j, 1, P); \
+#define DEEP_CASE(P)                                                       \
+    case P:                                                                \
+        if (P <= TILE_PIXELS)                                              \
+            products_tile(task, row, M + at, V + at, next, true, j, 1, P); \
         break;
 
 /* The same of several blocks: of their U, only one point's stays in the first-level cache. So points outside, groups inside. */
@@ -327,6 +327,8 @@ static void winograd_multiply(const winograd_products *task)
     const int *points = task->points, depth = task->depth;
     const bool equal = points[0] == SIDE && points[1] == SIDE; /* tiles */
     const bool few = task->taps == 3 && depth == 1 && task->tiles <= FEW_TILES && (equal || is_seven(task));
+    void (*const multiply)(const winograd_products *, const row_of_points *, float *, const float *, int, int, int, int) =
+        depth == 1 ? products : deep_products;
     for (int b = 0; b < task->n_in; b += depth) {
         const int blocks = smaller(depth, task->n_in - b);
         const bool more = b % SUM_BLOCKS > 0, apart = b >= SUM_BLOCKS;
@@ -347,13 +349,8 @@ static void winograd_multiply(const winograd_products *task)
                         weights_any_row(U + k * U_BLOCK, w + k * w_block, 5, i);
                 const row_of_points of = {U, ahead, blocks, more};
                 const tile_range *with = &task->with[i >= points[0]];
-                if (depth == 1) {
-                    products(task, &of, M, V, 0, points[1], with->begin, with->end);
-                    products(task, &of, M, V, points[1], SIDE, with->begin, with->whole);
-                } else {
-                    deep_products(task, &of, M, V, 0, points[1], with->begin, with->end);
-                    deep_products(task, &of, M, V, points[1], SIDE, with->begin, with->whole);
-                }
+                multiply(task, &of, M, V, 0, points[1], with->begin, with->end);
+                multiply(task, &of, M, V, points[1], SIDE, with->begin, with->whole);
             }
             if (apart && last)
                 add_partial(task, task->M + row, task->partial + row, i);
