@@ -65,6 +65,10 @@ typedef struct winograd_output_task {
 enum { WINOGRAD_DEPTH = 4, SUM_BLOCKS = 16 };
 _Static_assert(SUM_BLOCKS % WINOGRAD_DEPTH == 0, "parts begin where sums in registers do");
 
+/* Winograd's kernels take tap (i,j) of a kernel multiplied by p^(i+j), the powers of the point p: winograd_transforms.h. */
+enum { MOST_TAPS = 5 };
+static const float WINOGRAD_POWERS[MOST_TAPS] = {1.0f, 3.0f / 4.0f, 9.0f / 16.0f, 27.0f / 64.0f, 81.0f / 256.0f};
+
 /* The tiles that have a row of points: those before `whole` all of its points, the others the first few. */
 typedef struct tile_range {
     int begin, whole, end;
@@ -77,7 +81,7 @@ typedef struct winograd_products {
     ptrdiff_t M_point, M_block; /* steps between points and channel blocks */
     const float *V;             /* (points, n_in, tiles, 16) */
     ptrdiff_t V_point, V_block;
-    const float *w;             /* packed: (n_in, taps * taps, 16, oc_tile) */
+    const float *w;             /* packed: (n_in, taps * taps, 16, oc_tile), multiplied by WINOGRAD_POWERS */
     int taps, n_in, tiles;
     int depth;                  /* blocks of input channels that are added up in registers, 1 to WINOGRAD_DEPTH */
     int points[2];              /* rows and columns of points that all tiles have */

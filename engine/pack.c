@@ -1,6 +1,6 @@
 /* pack.c - parameters as the kernels read them. Weights lie in the order in which the convolution's register tile reads them, with batchnorm folded in:
  * (OC/oc_tile, IC/block, taps, block, oc_tile), zeros where channels are padded. The output channels of a backward are the
- * convolution's input channels. */
+ * convolution's input channels. Taps of Winograd's convolutions are multiplied by WINOGRAD_POWERS. */
 #include <string.h>
 
 #include "ops.h"
@@ -17,20 +17,20 @@ typedef struct weight_view {
 
 /* One tap of outs x ins channels. The loops walk through the source in its own order, and scatter within a block that
  * stays in the first-level cache. */
-static void pack_tap(float *packed, const weight_view *v, const float *from, int out0, int outs, int in0, int ins,
+static void pack_tap(float *packed, const weight_view *v, const float *from, float power, int out0, int outs, int in0, int ins,
                      int oc_tile)
 {
     if (!v->scale_by_in)
         for (int o = 0; o < outs; o++) {
             const float scale = v->scale ? v->scale[out0 + o] : 1.0f;
             for (int i = 0; i < ins; i++)
-                packed[i * oc_tile + o] = from[o * v->out_step + i * v->in_step] * scale;
+                packed[i * oc_tile + o] = from[o * v->out_step + i * v->in_step] * scale * power;
         }
     else
         for (int i = 0; i < ins; i++) {
             const float scale = v->scale ? v->scale[in0 + i] : 1.0f;
             for (int o = 0; o < outs; o++)
-                packed[i * oc_tile + o] = from[o * v->out_step + i * v->in_step] * scale;
+                packed[i * oc_tile + o] = from[o * v->out_step + i * v->in_step] * scale * power;
         }
 }
 
@@ -45,7 +45,8 @@ static void pack_tile(float *packed, const weight_view *v, int tile, int oc_tile
             for (int w = 0; w < part->taps[1]; w++, packed += tap_size) {
                 if (outs < oc_tile || ins < in_block) /* padding channels */
                     memset(packed, 0, sizeof *packed * (size_t)tap_size);
-                pack_tap(packed, v, pair + part->k[0][h] * v->KW + part->k[1][w], out0, outs, in0, ins, oc_tile);
+                const float power = part->winograd ? WINOGRAD_POWERS[h] * WINOGRAD_POWERS[w] : 1.0f;
+                pack_tap(packed, v, pair + part->k[0][h] * v->KW + part->k[1][w], power, out0, outs, in0, ins, oc_tile);
             }
     }
 }

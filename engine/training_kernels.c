@@ -150,13 +150,13 @@ INLINE void transform_dy(float *Y, ptrdiff_t point, const float *dy, ptrdiff_t r
         for (int j = 0; j < m; j++) {
             vec g[4];
             for (int i = 0; i < m; i++)
-                g[i] = i < rows && j < cols ? load(dy + i * row + j * BLOCK + v) : (vec){0};
+                g[i] = (i < rows && j < cols ? load(dy + i * row + j * BLOCK + v) : (vec){0}) * WINOGRAD_POWERS[i];
             apply_G(half[j], g, m);
         }
         for (int i = 0; i < SIDE; i++) {
             vec g[4], r[SIDE];
             for (int j = 0; j < m; j++)
-                g[j] = half[j][i];
+                g[j] = WINOGRAD_POWERS[j] * half[j][i];
             apply_G(r, g, m);
             for (int j = 0; j < SIDE; j++)
                 store(Y + (i * SIDE + j) * point + v, r[j]);
@@ -192,7 +192,7 @@ INLINE void transform_dU(float *dw, const float *dU, int taps)
                 r[j] = half[j][i];
             apply_A(out, r, SIDE, taps);
             for (int j = 0; j < taps; j++)
-                store(dw + (i * taps + j) * point + at, output_scale(SIDE, SIDE) * out[j]);
+                store(dw + (i * taps + j) * point + at, output_scale(SIDE, SIDE, taps, taps) * out[j]);
         }
     }
 }

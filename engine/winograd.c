@@ -23,10 +23,7 @@ enum {
     /* What the work on 16 input channels costs a core, in ns, to choose the grid: */
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
-    WEIGHTS_COST = 450, /* one tile of output channels: its weights */
-    /* Whole rows and columns of them, from which on the last ones are fitted. Those of smaller maps hang over, but for maps
-     * of one pixel less than two tiles, the 7x7 at the end of most networks: bench/LOG.md says why. */
-    FITTED_TILES = 3,
+    WEIGHTS_COST = 900, /* one tile of output channels: its weights */
     /* Of a map, from which on sums of several blocks of channels in registers pay: each transformed weight, which comes from the
      * second-level cache then, serves enough tiles. And so many sums are left to be added up in memory: see WINOGRAD_DEPTH. */
     DEEP_TILES = 49,
@@ -121,9 +118,11 @@ static void choose_grid(winograd_shape *s, int threads)
     }
 }
 
+/* Whether a map's last tiles are fitted. Those of two tiles and fewer hang over, but for maps of one pixel less than two, the
+ * 7x7 at the end of most networks: bench/LOG.md says why. */
 static bool fitted(int side, int m)
 {
-    return side >= FITTED_TILES * m || side == 2 * m - 1;
+    return side > 2 * m || side == 2 * m - 1;
 }
 
 int winograd_depth(const conv_part *part, const tensor *x)

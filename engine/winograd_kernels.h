@@ -244,8 +244,9 @@ INLINE void few_tiles_row(const winograd_products *task, float *M, const float *
                           bool more, int begin, int whole, int end, int i)
 {
     const ptrdiff_t M_point = task->M_point, M_block = task->M_block, V_point = task->V_point;
-    /* So many lines of weights are fetched for every STEP channels. */
-    enum { STEP = 2, STEPS = OC_VECS * BLOCK / STEP, LINES = (SIDE * AHEAD + STEPS - 1) / STEPS };
+    /* So many lines of weights are fetched for every STEP channels, into the second-level cache: 18 KB that are in use and as
+     * many that come next are more than most first ones hold. */
+    enum { STEP = 2, STEPS = OC_VECS * BLOCK / STEP, LINES = (SIDE * AHEAD + STEPS - 1) / STEPS, SECOND_LEVEL = 2 };
     for (int v = 0; v < OC_VECS; v++) {
         vec acc[SIDE][MOST_PIXELS];
         for (int j = 0; j < SIDE; j++)
@@ -253,7 +254,7 @@ INLINE void few_tiles_row(const winograd_products *task, float *M, const float *
                 acc[j][t] = (vec){0};
         for (int ic0 = 0; ic0 < BLOCK; ic0 += STEP) {
             for (int l = 0; l < LINES; l++, ahead += BLOCK)
-                __builtin_prefetch(ahead);
+                __builtin_prefetch(ahead, 0, SECOND_LEVEL);
             for (int ic = ic0; ic < ic0 + STEP; ic++) {
                 vec u[SIDE];
                 weights_row(u, w + ic * OC_TILE + v * VL, 3, i);
@@ -362,7 +363,7 @@ INLINE void transform_output(const winograd_output_task *task, const float *M, f
                              int col_points, int taps, int rows, int cols)
 {
     const int height = row_points + 1 - taps, width = col_points + 1 - taps; /* of the tile */
-    const vec scale = (vec){0} + output_scale(row_points, col_points);
+    const vec scale = (vec){0} + output_scale(row_points, col_points, height, width);
     for (int v = 0; v < BLOCK; v += VL) {
         vec half[SIDE][MOST_TAPS]; /* [column][row of A^T M] */
         for (int j = 0; j < col_points; j++) {
