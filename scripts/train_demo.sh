@@ -14,5 +14,5 @@ mkdir -p "$dir"
 "$programs/camscenes" "$dir/pictures" --train "$pictures" --val $((pictures / 12)) --size 160
 "$programs/camtrain" "$dir/pictures/train" --val "$dir/pictures/val" --arch resnet18 --width 16 \
     --size 160 --resize 160 --augment flip,crop=0.6 \
-    --epochs "$epochs" --warmup 1 --lr 0.05 --weight-decay 0.0005 --dtype float16 \
+    --epochs "$epochs" --warmup 1 --lr 0.025 --weight-decay 0.0005 --dtype float16 \
     --json "$dir/shapes.json" -o "$dir/shapes.bin"
