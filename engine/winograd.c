@@ -12,8 +12,8 @@
  *      on in a second M. Where there are few tiles, U stays in registers.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
- * than handing them from core to core. Weights are transformed when they are needed, from the packed array that the direct
- * convolution uses: stored, those of a 3x3 kernel would be four times as many bytes, and reading those from memory takes
+ * than handing them from core to core. Weights are transformed when they are needed, from an array packed as a direct
+ * convolution's is: stored, those of a 3x3 kernel would be four times as many bytes, and reading those from memory takes
  * longer than making them again. What is in use of U stays in a core's first-level cache, and M in its second. Each sum runs
  * over the same terms in the same order for any number of threads and any batch. */
 #include "winograd_tiles.h"
