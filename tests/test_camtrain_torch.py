@@ -57,9 +57,18 @@ SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-3}
 ADAM = {"lr": 0.002, "weight_decay": 1e-3}
 
 
+def lead_of_largest(pool, x):
+    """How much larger than the others the largest of any window is; windows of zeros, as a ReLU makes, send no gradient."""
+    padded = torch.nn.functional.pad(x, [pool.padding] * 4)
+    windows = torch.nn.functional.unfold(padded, pool.kernel_size, stride=pool.stride)
+    largest, second = windows.unflatten(1, (x.shape[1], pool.kernel_size**2)).topk(2, dim=2).values.unbind(2)
+    return (largest - second)[largest > 0].min().item()
+
+
 def train_in_torch(state, pets, channels, optimizer, numbers, frozen):
     """(weights, losses, margin) of some steps on all pictures, in double precision: what exact arithmetic would give. The
-    margin is how near to zero the input of any ReLU came: below it, a rounding error turns a gradient on or off."""
+    margin is how near to zero the input of any ReLU came, and to each other the two largest values of any max-pool's window:
+    a rounding error of that size turns a gradient on or off, or sends it to another pixel."""
     model = convert_torchvision.create_model("resnet18", len(CLASSES), channels, width=4)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=False)
     model = model.double().train()
@@ -72,6 +81,8 @@ def train_in_torch(state, pets, channels, optimizer, numbers, frozen):
     for module in model.modules():
         if isinstance(module, torch.nn.ReLU):
             module.register_forward_pre_hook(lambda module, inputs: margins.append(inputs[0].abs().min().item()))
+        elif isinstance(module, torch.nn.MaxPool2d):
+            module.register_forward_pre_hook(lambda module, inputs: margins.append(lead_of_largest(module, inputs[0])))
     stepper = (torch.optim.SGD if optimizer == "sgd" else torch.optim.Adam)(
         [p for p in model.parameters() if p.requires_grad], **numbers)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, STEPS)
@@ -95,9 +106,9 @@ def test_steps_are_pytorchs(pets, tmp_path, optimizer, channels, frozen):
     for seed in range(30):
         state = resnet18(len(CLASSES), channels, width=4, seed=seed)
         expected, losses, margin = train_in_torch(state, pets, channels, optimizer, numbers, frozen)
-        if margin > 5e-6:
+        if margin > 1e-5:
             break
-    assert margin > 5e-6
+    assert margin > 1e-5
     write_weights(tmp_path / "start.bin", state, arch="resnet18")
     options = [word for key, value in numbers.items() for word in (f"--{key.replace('_', '-')}", value)]
     if frozen:
