@@ -74,11 +74,16 @@ typedef struct tile_range {
     int begin, whole, end;
 } tile_range;
 
+/* Floats from one point of U to the next: an odd number of cache lines, and such that a block of each point of a row fills a
+ * first-level cache evenly. */
+#define WINOGRAD_U_POINT(oc_tile) (WINOGRAD_DEPTH * BLOCK * (oc_tile) + 33 * BLOCK)
+
 /* oc_tile output channels of all points. */
 typedef struct winograd_products {
     float *M;                   /* (points, oc_tile/16, tiles, 16) */
     float *partial;             /* as M: sums from the second one on, while they are made */
     ptrdiff_t M_point, M_block; /* steps between points and channel blocks */
+    float *U;                   /* room for (points, WINOGRAD_DEPTH, 16, oc_tile): transformed weights, WINOGRAD_U_POINT apart */
     const float *V;             /* (points, n_in, tiles, 16) */
     ptrdiff_t V_point, V_block;
     const float *w;             /* packed: (n_in, taps * taps, 16, oc_tile), multiplied by WINOGRAD_POWERS */

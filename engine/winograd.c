@@ -5,17 +5,17 @@
  * products then, not 24 x 24. Tiles of all images form one list. Threads share out tiles and output channels as a grid:
  * each has a range of both, and works on it without waiting for the others. For a chunk of its tiles:
  *   1. it transforms their input patches: V (points, IC/16, tiles, 16);
- *   2. for each tile of output channels, a row of 6 points and 16 input channels at a time, in large maps of many channels up
- *      to 64 (winograd_depth), the kernel transforms the weights, U (6 points, input channels, oc_tile), and adds to
- *      M (points, oc_tile/16, tiles, 16) one 1x1 convolution per point, by a register tile like that of direct
- *      convolutions; then M is transformed to output pixels. Long sums are made in parts (SUM_BLOCKS), from the second one
- *      on in a second M. Where there are few tiles, U stays in registers.
+ *   2. for each tile of output channels and 16 input channels at a time, in maps of many channels up to 64 (winograd_depth), the
+ *      kernel transforms the weights, U (points, input channels, oc_tile), and adds to M (points, oc_tile/16, tiles, 16) one
+ *      1x1 convolution per point, by a register tile like that of direct convolutions; then M is transformed to output
+ *      pixels. Long sums are made in parts (SUM_BLOCKS), from the second one on in a second M. Where there are few tiles, U
+ *      stays in registers.
  *
  * So threads of one row of the grid transform the same patches, and those of one column the same weights: that costs less
  * than handing them from core to core. Weights are transformed when they are needed, from an array packed as a direct
  * convolution's is: stored, those of a 3x3 kernel would be four times as many bytes, and reading those from memory takes
- * longer than making them again. What is in use of U stays in a core's first-level cache, and M in its second. Each sum runs
- * over the same terms in the same order for any number of threads and any batch. */
+ * longer than making them again. U and M stay in a core's second-level cache. Each sum runs over the same terms in the same
+ * order for any number of threads and any batch. */
 #include "winograd_tiles.h"
 
 enum {
@@ -24,9 +24,9 @@ enum {
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
     WEIGHTS_COST = 900, /* one tile of output channels: its weights */
-    /* Of a map, from which on sums of several blocks of channels in registers pay: each transformed weight, which comes from the
-     * second-level cache then, serves enough tiles. And so many sums are left to be added up in memory: see WINOGRAD_DEPTH. */
-    DEEP_TILES = 49,
+    /* Of a map, from which on sums of several blocks of channels are made in registers: fewer tiles have a kernel of their own.
+     * And so many sums are left to be added up in memory: see WINOGRAD_DEPTH. */
+    DEEP_TILES = 5,
     FEWEST_SUMS = 4,
 };
 _Static_assert(FEWEST_SUMS * WINOGRAD_DEPTH <= SUM_BLOCKS, "a depth that does not divide SUM_BLOCKS has one part alone");
@@ -91,7 +91,7 @@ typedef struct winograd_shape {
     int chunk;                  /* tiles in V and M */
     ptrdiff_t V_point, M_point; /* floats from one point to the next */
     ptrdiff_t w_block;          /* from 16 input channels' packed weights to the next 16's */
-    ptrdiff_t V, M, partial;    /* floats of each, for one thread */
+    ptrdiff_t U, V, M, partial; /* floats of each, for one thread */
 } winograd_shape;
 
 /* Points lie an odd number of cache lines apart: at a power of two, all of them would fall into the same few sets of the
@@ -146,6 +146,7 @@ static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const
     s.V_point = odd_lines((ptrdiff_t)x->blocks * s.chunk * BLOCK);
     s.M_point = odd_lines((ptrdiff_t)s.chunk * oc_tile);
     s.w_block = (ptrdiff_t)s.taps * s.taps * BLOCK * oc_tile;
+    s.U = WINOGRAD_POINTS * WINOGRAD_U_POINT(oc_tile);
     s.V = WINOGRAD_POINTS * s.V_point;
     s.M = WINOGRAD_POINTS * s.M_point;
     s.partial = x->blocks > SUM_BLOCKS ? s.M : 0;
@@ -166,10 +167,15 @@ int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *
     return points * x->C * OC;
 }
 
+static ptrdiff_t floats_of_thread(const winograd_shape *s)
+{
+    return s->U + s->V + s->M + s->partial;
+}
+
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)
 {
     const winograd_shape s = shape_of(plan, part, x, OC, N);
-    return (size_t)(plan->threads * (s.V + s.M + s.partial));
+    return (size_t)(plan->threads * floats_of_thread(&s));
 }
 
 /* ---- the two phases ---- */
@@ -268,7 +274,7 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
 
 #pragma omp parallel num_threads(plan->threads)
     {
-        float *V = scratch + thread_index() * (s.V + s.M + s.partial), *M = V + s.V;
+        float *U = scratch + thread_index() * floats_of_thread(&s), *V = U + s.U, *M = V + s.V;
         place tiles[CHUNK_TILES];
         int held = -1; /* the first tile of the chunk that lies in tiles, and its patches in V */
         for (int share = thread_index() % work.n, i; take_piece(&work, &share, &i);) {
@@ -284,6 +290,7 @@ void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch)
                 .partial = M + s.M,
                 .M_point = s.M_point,
                 .M_block = (ptrdiff_t)at.count * BLOCK,
+                .U = U,
                 .V = V,
                 .V_point = s.V_point,
                 .V_block = (ptrdiff_t)at.count * BLOCK,

@@ -11,8 +11,7 @@
 
 enum {
     U_BLOCK = BLOCK * OC_TILE,
-    /* An odd number of cache lines, as in winograd.c, and such that one block of each point fills the first-level cache evenly. */
-    U_POINT = WINOGRAD_DEPTH * U_BLOCK + 33 * BLOCK,
+    U_POINT = WINOGRAD_U_POINT(OC_TILE),
     AHEAD = OC_TILE / 4, /* lines fetched for each of the 36 points: together a block of a 3x3 kernel's weights */
 };
 
@@ -49,42 +48,41 @@ static void winograd_input(float *V, ptrdiff_t point, const float *x, ptrdiff_t 
         transform_input(V, point, x, row, SIDE, SIDE, rows, cols);
 }
 
-/* Row i of U = G g G^T for VL output channels; i and taps are constants in every call. */
-INLINE void weights_row(vec u[SIDE], const float *w, int taps, int i)
+/* U = G g G^T of a block of input channels and OC_TILE output channels; taps is a constant in every call. */
+INLINE void weights_block(float *U, const float *w, int taps)
 {
-    enum { TAP = BLOCK * OC_TILE };
-    vec row[MOST_TAPS];
-    for (int kw = 0; kw < taps; kw++) {
-        vec g[MOST_TAPS], column[SIDE]; /* of G g, of which one element is used and computed */
-        for (int kh = 0; kh < taps; kh++)
-            g[kh] = load(w + (kh * taps + kw) * TAP);
-        apply_G(column, g, taps);
+    for (int at = 0; at < U_BLOCK; at += VL) {
+        vec half[MOST_TAPS][SIDE]; /* [column][row of G g] */
+        for (int kw = 0; kw < taps; kw++) {
+            vec g[MOST_TAPS];
+            for (int kh = 0; kh < taps; kh++)
+                g[kh] = load(w + (kh * taps + kw) * U_BLOCK + at);
+            apply_G(half[kw], g, taps);
+        }
+        for (int i = 0; i < SIDE; i++) {
+            vec g[MOST_TAPS], u[SIDE];
+            for (int kw = 0; kw < taps; kw++)
+                g[kw] = half[kw][i];
+            apply_G(u, g, taps);
+            for (int j = 0; j < SIDE; j++)
+                store(U + (i * SIDE + j) * U_POINT + at, u[j]);
+        }
+    }
+}
+
+/* Row i of U alone, of 3x3 taps, one input channel and VL output channels; i is a constant in every call. */
+INLINE void weights_row(vec u[SIDE], const float *w, int i)
+{
+    enum { TAPS = 3 };
+    vec row[TAPS];
+    for (int kw = 0; kw < TAPS; kw++) {
+        vec g[TAPS], column[SIDE]; /* of G g, of which one element is used and computed */
+        for (int kh = 0; kh < TAPS; kh++)
+            g[kh] = load(w + (kh * TAPS + kw) * U_BLOCK);
+        apply_G(column, g, TAPS);
         row[kw] = column[i];
     }
-    apply_G(u, row, taps);
-}
-
-/* The same for a block of input channels and OC_TILE output channels. */
-INLINE void weights_block(float *U, const float *w, int taps, int i)
-{
-    for (int at = 0; at < BLOCK * OC_TILE; at += VL) {
-        vec u[SIDE];
-        weights_row(u, w + at, taps, i);
-        for (int j = 0; j < SIDE; j++)
-            store(U + j * U_POINT + at, u[j]);
-    }
-}
-
-#define WEIGHTS_CASE(i)               \
-    case i:                           \
-        weights_block(U, w, taps, i); \
-        break;
-
-INLINE void weights_any_row(float *U, const float *w, int taps, int i)
-{
-    switch (i) {
-        WEIGHTS_CASE(0) WEIGHTS_CASE(1) WEIGHTS_CASE(2) WEIGHTS_CASE(3) WEIGHTS_CASE(4) WEIGHTS_CASE(5)
-    }
+    apply_G(u, row, TAPS);
 }
 
 /* A row of points of some blocks of input channels. */
@@ -257,7 +255,7 @@ INLINE void few_tiles_row(const winograd_products *task, float *M, const float *
                 __builtin_prefetch(ahead, 0, SECOND_LEVEL);
             for (int ic = ic0; ic < ic0 + STEP; ic++) {
                 vec u[SIDE];
-                weights_row(u, w + ic * OC_TILE + v * VL, 3, i);
+                weights_row(u, w + ic * OC_TILE + v * VL, i);
                 for (int j = 0; j < SIDE; j++)
                     for (int t = begin; t < end; t++)
                         if (j < SIDE - 1 || t < whole)
@@ -319,11 +317,23 @@ static void add_partial(const winograd_products *task, float *M, const float *pa
     }
 }
 
-/* A row of points and `depth` blocks of input channels at a time: their U, made when it is needed, stays in the first-level
- * cache if there is one block, and of several each point's. */
+/* U of some blocks of input channels. */
+static void transform_weights(const winograd_products *task, int b, int blocks)
+{
+    const ptrdiff_t w_block = task->taps * task->taps * U_BLOCK;
+    for (int k = 0; k < blocks; k++) {
+        float *U = task->U + k * U_BLOCK;
+        const float *w = task->w + (b + k) * w_block;
+        if (task->taps == 3)
+            weights_block(U, w, 3);
+        else
+            weights_block(U, w, 5);
+    }
+}
+
+/* `depth` blocks of input channels at a time, of which a row of points at a time. */
 static void winograd_multiply(const winograd_products *task)
 {
-    float U[SIDE * U_POINT] __attribute__((aligned(64)));
     const ptrdiff_t w_block = task->taps * task->taps * U_BLOCK;
     const int *points = task->points, depth = task->depth;
     const bool equal = points[0] == SIDE && points[1] == SIDE; /* tiles */
@@ -334,6 +344,8 @@ static void winograd_multiply(const winograd_products *task)
         const int blocks = smaller(depth, task->n_in - b);
         const bool more = b % SUM_BLOCKS > 0, apart = b >= SUM_BLOCKS;
         const bool last = (b + blocks) % SUM_BLOCKS == 0 || b + blocks == task->n_in;
+        if (!few)
+            transform_weights(task, b, blocks);
         for (int i = 0; i < SIDE; i++) {
             const ptrdiff_t row = i * SIDE * task->M_point;
             float *M = (apart ? task->partial : task->M) + row;
@@ -343,12 +355,7 @@ static void winograd_multiply(const winograd_products *task)
             if (few)
                 few_tiles(task, M, V, w, ahead, more, i);
             else {
-                for (int k = 0; k < blocks; k++)
-                    if (task->taps == 3)
-                        weights_any_row(U + k * U_BLOCK, w + k * w_block, 3, i);
-                    else
-                        weights_any_row(U + k * U_BLOCK, w + k * w_block, 5, i);
-                const row_of_points of = {U, ahead, blocks, more};
+                const row_of_points of = {task->U + i * SIDE * U_POINT, ahead, blocks, more};
                 const tile_range *with = &task->with[i >= points[0]];
                 multiply(task, &of, M, V, 0, points[1], with->begin, with->end);
                 multiply(task, &of, M, V, points[1], SIDE, with->begin, with->whole);
