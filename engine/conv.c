@@ -160,7 +160,7 @@ void conv_plan_kernels(cr_plan *plan, step *s, int forward_N)
     s->forward.winograd = x->block == BLOCK && choose_winograd(plan, n, s->forward.count[0], s->forward.count[1]) &&
                           (s->pool < 0 || pools_tiles(&plan->net->nodes[s->pool]));
     if (s->forward.winograd) {
-        s->forward.depth = winograd_depth(&s->forward, x);
+        s->forward.depth = winograd_depth(plan, &s->forward, x);
         s->scratch.size = winograd_scratch(plan, &s->forward, x, plan->shape[s->last][0], forward_N);
     } else if (s->pool >= 0)
         s->scratch.size = (size_t)plan->threads * strip_size(plan, s);

@@ -207,6 +207,7 @@ static void conv(const conv_task *task, int tile, int row0, int row1)
 const kernels KERNELS = {
     .name = KERNELS_NAME,
     .oc_tile = OC_TILE,
+    .few_tiles = FEW_TILES,
     .conv = conv,
     .winograd_input = winograd_input,
     .winograd_multiply = winograd_multiply,

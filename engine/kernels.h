@@ -95,7 +95,8 @@ typedef struct winograd_products {
 
 typedef struct kernels {
     const char *name;
-    int oc_tile; /* output channels a conv call computes: the unit of the packed weights */
+    int oc_tile;   /* output channels a conv call computes: the unit of the packed weights */
+    int few_tiles; /* of a 3x3 kernel: as many tiles leave registers for Winograd's weights, one block of input channels at a time */
 
     /* Rows row0 <= oh < row1 of output channels oc_tile * tile and up. */
     void (*conv)(const conv_task *task, int tile, int row0, int row1);

@@ -79,7 +79,7 @@ typedef struct conv_call {
 const char *winograd_name(const conv_part *part);
 int64_t winograd_macs(const cr_plan *plan, const conv_part *part, const tensor *x, int OC);
 /* Depth of a forward's sums: by the map and its channels alone, so that bits do not depend on the batch or the threads. */
-int winograd_depth(const conv_part *part, const tensor *x);
+int winograd_depth(const cr_plan *plan, const conv_part *part, const tensor *x);
 size_t winograd_scratch(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N);
 void winograd_run(const cr_plan *plan, const conv_call *call, float *scratch);
 

@@ -24,10 +24,7 @@ enum {
     PRODUCT_COST = 160, /* one tile, one tile of output channels: the 1x1 convolutions and their share of the output */
     PATCH_COST = 60,    /* one tile: its patch */
     WEIGHTS_COST = 900, /* one tile of output channels: its weights */
-    /* Of a map, from which on sums of several blocks of channels are made in registers: fewer tiles have a kernel of their own.
-     * And so many sums are left to be added up in memory: see WINOGRAD_DEPTH. */
-    DEEP_TILES = 5,
-    FEWEST_SUMS = 4,
+    FEWEST_SUMS = 4,    /* of several blocks of channels each, that are left to be added up in memory: see WINOGRAD_DEPTH */
 };
 _Static_assert(FEWEST_SUMS * WINOGRAD_DEPTH <= SUM_BLOCKS, "a depth that does not divide SUM_BLOCKS has one part alone");
 
@@ -125,11 +122,11 @@ static bool fitted(int side, int m)
     return side > 2 * m || side == 2 * m - 1;
 }
 
-int winograd_depth(const conv_part *part, const tensor *x)
+int winograd_depth(const cr_plan *plan, const conv_part *part, const tensor *x)
 {
     const int m = WINOGRAD_SIDE + 1 - part->taps[0];
     const int tiles = largest_part(part->count[0], m) * largest_part(part->count[1], m), depth = x->blocks / FEWEST_SUMS;
-    return tiles < DEEP_TILES || depth < 1 ? 1 : smaller(depth, WINOGRAD_DEPTH);
+    return tiles <= plan->k->few_tiles || depth < 1 ? 1 : smaller(depth, WINOGRAD_DEPTH);
 }
 
 static winograd_shape shape_of(const cr_plan *plan, const conv_part *part, const tensor *x, int OC, int N)

@@ -164,7 +164,7 @@ static void check_conv(const conv_case *c)
 /* 3x3 and 5x5 windows of stride 1 on maps large enough for Winograd's F(4x4,3x3) and F(2x2,5x5), forward and
  * backward: last tiles that hang over the edge by one to three pixels or are as much smaller, pads of all kinds, more input
  * channels than one sum has (SUM_BLOCKS), in whole sums and more, one to four tiles (FEW_TILES), more than are transformed
- * at once (98), and as many, of so many channels, that sums of several blocks are made in registers (DEEP_TILES, FEWEST_SUMS). */
+ * at once (98), and so many channels that sums of several blocks are made in registers (FEWEST_SUMS). */
 static void test_winograd(void **state)
 {
     (void)state;
