@@ -248,9 +248,14 @@ static void test_folding_batchnorm(void **state)
     assert_true(model_take(&m, from.net, true, &done, &err));
     assert_true(done.folded && !done.new_head && !done.from_channels);
     run(&m, found);
+    /* Against the largest logit, for a small one is what larger terms leave: roundings are seen to reach 1.2e-5 of it, and
+       an eps left out of the folding 7e-5. */
+    float largest = 0;
     for (int c = 0; c < CLASSES; c++)
-        if (!(fabsf(found[c] - expected[c]) <= 1e-4f * fabsf(expected[c])))
-            fail_msg("logit %d is %g, expected %g", c, (double)found[c], (double)expected[c]);
+        largest = fmaxf(largest, fabsf(expected[c]));
+    for (int c = 0; c < CLASSES; c++)
+        if (!(fabsf(found[c] - expected[c]) <= 3e-5f * largest))
+            fail_msg("logit %d is %g, expected %g (largest: %g)", c, (double)found[c], (double)expected[c], (double)largest);
     assert_true(expected[0] != expected[1]);
 
     assert_false(model_take(&from, m.net, true, &done, &err)); /* what is not there cannot be made up */
